@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * log: formats a line on the stack and hands it to stderr, a file or syslog. See log.h.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
+static const int syslog_levels[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+
+static struct {
+    const char *program;
+    _Atomic int level;
+    _Atomic int fd;
+    bool to_syslog;
+    char path[1024];
+} state = {.program = "mail-analytics", .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
+
+static int open_file(struct err *err)
+{
+    int fd = open(state.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return err_errno(err, errno, "log file %s cannot be opened", state.path);
+    int old = atomic_exchange(&state.fd, fd);
+    if (old > STDERR_FILENO)
+        close(old);
+    return 0;
+}
+
+int log_open(const char *program, enum log_level level, const char *output, struct err *err)
+{
+    state.program = program;
+    log_set_level(level);
+    if (strcmp(output, "stderr") == 0)
+        return 0;
+    if (strcmp(output, "syslog") == 0) {
+        openlog(program, LOG_PID, LOG_MAIL);
+        state.to_syslog = true;
+        return 0;
+    }
+    if (strncmp(output, "file:", 5) == 0 && output[5] == '/' && strlen(output) - 5 < sizeof state.path) {
+        memcpy(state.path, output + 5, strlen(output) - 4);
+        return open_file(err);
+    }
+    return err_set(err, ERR_CONFIG, "log output '%s' is not known (use stderr, syslog or file:/path)",
+                   output);
+}
+
+int log_reopen(struct err *err)
+{
+    return state.path[0] != '\0' ? open_file(err) : 0;
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store(&state.level, (int)level);
+}
+
+int log_level_parse(const char *name, enum log_level *level)
+{
+    for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++)
+        if (strcmp(name, level_names[i]) == 0) {
+            *level = (enum log_level)i;
+            return 0;
+        }
+    return ERR_INVALID;
+}
+
+/* Copies text with control bytes as \xNN; returns the bytes written. */
+static size_t escape(char *out, size_t size, const char *text)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+    for (; *text != '\0' && n + 4 < size; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c >= 0x20 && c != 0x7f) {
+            out[n++] = (char)c;
+            continue;
+        }
+        out[n++] = '\\';
+        out[n++] = 'x';
+        out[n++] = hex[c >> 4];
+        out[n++] = hex[c & 15];
+    }
+    return n;
+}
+
+static size_t prefix(char *out, size_t size, enum log_level level)
+{
+    struct timespec now;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    size_t n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
+    int more = snprintf(out + n, size - n, ".%03ldZ %s[%d]: %s: ", now.tv_nsec / 1000000, state.program,
+                        (int)getpid(), level_names[level]);
+    return n + (size_t)more;
+}
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    if ((int)level > atomic_load_explicit(&state.level, memory_order_relaxed))
+        return;
+    int saved_errno = errno;
+    char text[LOG_LINE_BYTES / 2], line[LOG_LINE_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    size_t n = state.to_syslog ? 0 : prefix(line, 256, level);
+    n += escape(line + n, sizeof line - n - 1, text);
+    if (state.to_syslog) {
+        line[n] = '\0';
+        syslog(syslog_levels[level], "%s: %s", level_names[level], line);
+    } else {
+        line[n++] = '\n';
+        ssize_t written = write(atomic_load(&state.fd), line, n);
+        (void)written; /* nowhere left to complain */
+    }
+    errno = saved_errno;
+}

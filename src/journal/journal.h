@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * journal: the durable queue, used twice: the edge's spool and the hub's commit log. A directory of
+ * append-only segments; each record has a CRC32C (RFC 3720, B.4), a seq that counts from 1 within a random
+ * 128-bit epoch, and a time stamp. Every open for writing begins a new epoch and a new segment; a segment
+ * holds one epoch only.
+ *
+ * What survives what:
+ *   kill -9 of the process   every record for which journal_append returned 0 (it is in the page cache)
+ *   power cut, kernel crash  every record up to the last journal_sync that returned 0; readers are shown only
+ * those, so nothing leaves this machine that a power cut could take back a torn or damaged tail   the valid
+ * prefix; what follows goes to DIR/quarantine/ and is counted a damaged record inside  the records before and
+ * after it; its bytes go to quarantine/ and are counted a full disk              what was appended;
+ * journal_append answers ERR_FULL and nothing is half-written fdatasync failing        the segment is sealed
+ * and never trusted beyond its last good sync; writing goes on in a new segment; journal_sync answers ERR_IO
+ *   over max_bytes           the newest records; whole oldest segments go, and the records in them that no
+ * reader had passed (journal_retire) are counted exactly, across restarts (journal_stats.dropped) Two
+ * processes never write one directory (flock on DIR/lock, ERR_BUSY).
+ *
+ * Threads: one writer thread calls open, append, sync, close. journal_maintain and journal_retire may run on
+ * one other thread. Any number of reader threads, each with its own journal_reader. Statistics: any thread.
+ */
+#ifndef JOURNAL_JOURNAL_H
+#define JOURNAL_JOURNAL_H
+
+#include "base/text.h"
+
+enum {
+    JOURNAL_EPOCH_BYTES = 16,
+    JOURNAL_RECORD_BYTES = 16 * 1024 * 1024, /* the longest payload */
+};
+
+struct epoch {
+    uint8_t b[JOURNAL_EPOCH_BYTES];
+};
+
+struct journal;
+struct journal_reader;
+
+struct journal_options {
+    const char *dir;        /* made when missing, mode 0700; the string is copied */
+    uint64_t max_bytes;     /* of all segments together, on disk */
+    uint64_t segment_bytes; /* a segment is sealed at this size; 0: a sixteenth of max_bytes, 1 to 64 MiB */
+    int compress_level; /* zstd level for sealed segments in journal_maintain; 0: leave them as they are */
+};
+
+/* A place between two records: the segment's number and the offset in its uncompressed bytes. Ordered. {0,0}
+ * is before everything. Stays valid when its segment is compressed. */
+struct journal_pos {
+    uint64_t segment;
+    uint64_t offset;
+};
+
+struct journal_record {
+    struct epoch epoch;
+    uint64_t seq;            /* from 1 within the epoch */
+    int64_t ts_us;           /* as given to journal_append */
+    uint16_t kind;           /* as given to journal_append; meaning is the caller's */
+    struct slice payload;    /* valid until the next call on the reader */
+    struct journal_pos pos;  /* of this record */
+    struct journal_pos next; /* behind it: the cursor to store once it is dealt with */
+};
+
+struct journal_stats {
+    uint64_t bytes; /* on disk */
+    uint64_t segments;
+    uint64_t appended;    /* records since open */
+    uint64_t synced_seq;  /* of the present epoch */
+    uint64_t depth;       /* records not yet retired */
+    uint64_t dropped;     /* records dropped unretired by the size bound or a full disk, ever (persistent) */
+    uint64_t quarantined; /* damaged stretches set aside, ever (persistent) */
+    uint64_t quarantined_bytes; /* their bytes, ever */
+    int64_t oldest_us;          /* ts of the oldest record not yet retired; 0 when there is none */
+    uint64_t sync_count, sync_total_us, sync_max_us;
+};
+
+/* Opens for writing: recovers what is there (sets damage aside), begins a new epoch. ERR_BUSY, ERR_DENIED,
+ * ERR_FULL, ERR_IO, ERR_VERSION (written by a newer release). */
+MUST_CHECK int journal_open(struct journal **out, const struct journal_options *options, struct err *err);
+
+/* Closes after a last sync; nulls *journal. Safe on NULL. */
+void journal_close(struct journal **journal);
+
+void journal_epoch(const struct journal *journal, struct epoch *out);
+
+/* Appends one record; its seq is returned in *seq (may be NULL). One write(2). ERR_FULL, ERR_IO, ERR_LIMIT.
+ */
+MUST_CHECK int journal_append(struct journal *journal, uint16_t kind, int64_t ts_us, struct slice payload,
+                              uint64_t *seq, struct err *err);
+
+/* Makes everything appended durable (fdatasync) and visible to readers. ERR_IO, ERR_FULL. */
+MUST_CHECK int journal_sync(struct journal *journal, struct err *err);
+
+/* Everything before pos was dealt with by all who need it; whole segments before it may go. Records before
+ * pos never count as dropped. Durable lazily: after a crash some may be read again. */
+MUST_CHECK int journal_retire(struct journal *journal, struct journal_pos pos, struct err *err);
+/* The last retired position, as recovered at open. */
+struct journal_pos journal_retired(const struct journal *journal);
+
+/* Background work in small steps: compresses one sealed segment, or removes retired ones whose newest record
+ * is older than keep_us. *worked says whether there was anything to do. */
+MUST_CHECK int journal_maintain(struct journal *journal, int64_t now_us, int64_t keep_us, bool *worked,
+                                struct err *err);
+
+void journal_get_stats(const struct journal *journal, struct journal_stats *out);
+
+/* Called on the writer thread after each journal_sync that returned 0 (to wake readers). May be NULL. */
+void journal_on_sync(struct journal *journal, void (*synced)(void *arg), void *arg);
+
+/* A reader from pos on; when that segment is gone, from the next one there is. With journal == NULL it reads
+ * dir without lock or recovery, every valid record there is (tools, tests). */
+MUST_CHECK int journal_reader_open(struct journal_reader **out, struct journal *journal, const char *dir,
+                                   struct journal_pos pos, struct err *err);
+void journal_reader_close(struct journal_reader **reader);
+
+/* The next durable record in order. ERR_END: none at present (call again after a sync). Damage is skipped
+ * (the open for writing has set it aside) and counted in the reader. ERR_IO. */
+MUST_CHECK int journal_reader_next(struct journal_reader *reader, struct journal_record *out,
+                                   struct err *err);
+MUST_CHECK int journal_reader_seek(struct journal_reader *reader, struct journal_pos pos, struct err *err);
+uint64_t journal_reader_skipped(const struct journal_reader *reader); /* damaged stretches met */
+
+static inline int journal_pos_compare(struct journal_pos a, struct journal_pos b)
+{
+    if (a.segment != b.segment)
+        return a.segment < b.segment ? -1 : 1;
+    return a.offset < b.offset ? -1 : a.offset > b.offset;
+}
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store: the one interface to the engines. An engine is a struct of functions; the conformance suite
+ * (src/store/store_conformance.c) holds for every one of them. Writing is for one thread, the loader's:
+ * append rows, then commit them together with the cursor, or roll back. After ERR_ENGINE from append or
+ * commit the transaction is gone: the caller rewinds to the stored cursor, halves its batch until the bad
+ * record is alone, and quarantines it. An engine without transactions deduplicates on (edge, epoch, seq).
+ * Asking is for any number of threads at once and never delays the writer.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "journal/journal.h"
+#include "query/query.h"
+
+/* How far the store has read the hub's journal. */
+struct store_cursor {
+    struct journal_pos pos; /* of the journal record to read next */
+    uint32_t skip;          /* events of that record that are stored already */
+};
+
+struct store_options {
+    const char *engine; /* "duckdb", "null" */
+    const char *dir;    /* the engine's own directory, made when missing */
+    uint64_t memory_bytes;
+    uint32_t query_threads; /* questions at once */
+};
+
+struct store_stats {
+    uint64_t rows; /* stored, ever */
+    uint64_t commits, rollbacks;
+    uint64_t bytes; /* on disk */
+    uint64_t queries, query_errors, queries_running;
+};
+
+struct store; /* each engine's own; the first member is const struct store_engine *engine */
+
+struct store_engine {
+    const char *name;
+    int (*open)(struct store **out, const struct store_options *options, struct err *err);
+    void (*close)(struct store **store);
+    int (*cursor)(struct store *store, struct store_cursor *out, struct err *err);
+    int (*append)(struct store *store, const struct event *rows, size_t count, struct err *err);
+    int (*commit)(struct store *store, struct store_cursor cursor, struct err *err);
+    int (*rollback)(struct store *store, struct err *err);
+    int (*query)(struct store *store, const struct query *query, struct query_sink *sink, struct err *err);
+    void (*interrupt)(struct store *store); /* every running question ends with ERR_CANCELLED */
+    void (*stats)(struct store *store, struct store_stats *out);
+};
+
+/* Opens the named engine; recovers or sets damage aside. ERR_UNSUPPORTED (not in this build), ERR_BUSY,
+ * ERR_CORRUPT. */
+MUST_CHECK int store_open(struct store **out, const struct store_options *options, struct err *err);
+void store_close(struct store **store);
+
+/* The last durable cursor; {{0,0},0} in a new store. Any thread. */
+MUST_CHECK int store_cursor(struct store *store, struct store_cursor *out, struct err *err);
+
+/* Writer's thread. Rows are copied. All texts are valid UTF-8 (event.h); an engine may check again
+ * (ERR_ENGINE). */
+MUST_CHECK int store_append(struct store *store, const struct event *rows, size_t count, struct err *err);
+MUST_CHECK int store_commit(struct store *store, struct store_cursor cursor, struct err *err);
+MUST_CHECK int store_rollback(struct store *store, struct err *err);
+
+/* Any thread; blocks until answered. Runs query_check first. ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many
+ * at once), ERR_LIMIT (memory), or what the sink returned. */
+MUST_CHECK int store_query(struct store *store, const struct query *query, struct query_sink *sink,
+                           struct err *err);
+void store_interrupt(struct store *store);
+void store_get_stats(struct store *store, struct store_stats *out);
+
+#endif
