@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * batch: records of one epoch on their way. Two layers, both pure:
- *   body    what an edge sends: records back to back, each u32 length, u16 kind, u16 zero, i64 ts_us, payload
- *           (little endian), compressed as one zstd frame (RFC 8878). seq is first_seq plus the record's
- * index. commit  what the hub journals: who sent the body, when, on which session; then the body as it came.
- * Reading is bounded: BATCH_BODY_BYTES uncompressed, BATCH_RECORDS, and each length checked.
+ * body: what an edge sends: records back to back, each u32 length, u16 kind, u16 zero, i64 ts_us, payload
+ * (little endian), compressed as one zstd frame (RFC 8878) that states its size. seq is first_seq plus the
+ * record's index.
+ * commit: what the hub journals: who sent the body, when, on which session; then the body as it came.
+ * Reading is bounded: BATCH_BODY_BYTES uncompressed, BATCH_RECORDS, and each length checked before memory is
+ * taken.
  */
 #ifndef WIRE_BATCH_H
 #define WIRE_BATCH_H
@@ -34,11 +36,14 @@ struct batch_writer;
 MUST_CHECK int batch_writer_create(struct batch_writer **out, int zstd_level);
 void batch_writer_destroy(struct batch_writer **writer);
 void batch_writer_clear(struct batch_writer *writer);
-/* ERR_LIMIT: it would be too large; send what is there first. */
+/* ERR_LIMIT: it would be too large; send what is there first. A record that an empty writer refuses can never
+ * be sent. Full means BATCH_RECORDS, or about 1 MiB before compression, so that what cannot be compressed
+ * fits into BATCH_ZSTD_BYTES too. */
 MUST_CHECK int batch_writer_add(struct batch_writer *writer, uint16_t kind, int64_t ts_us,
                                 struct slice payload);
 uint32_t batch_writer_count(const struct batch_writer *writer);
-/* Compresses; *body is valid until the next call; *hash is XXH3-64 of the uncompressed records. */
+/* Compresses; *body is valid until the next finish; *hash is XXH3-64 of the uncompressed records.
+ * ERR_INVALID when it is empty. */
 MUST_CHECK int batch_writer_finish(struct batch_writer *writer, struct slice *body, uint64_t *hash);
 
 /* Opens a body: decompresses into memory of the reader's own, checks the hash, the count and every length, so
@@ -51,6 +56,9 @@ MUST_CHECK int batch_reader_open(struct batch_reader *reader, struct slice body,
                                  uint32_t count, uint64_t hash, struct err *err);
 /* False at the end. Payloads are valid until the next open. */
 bool batch_reader_next(struct batch_reader *reader, struct batch_record *out);
+
+/* Is this an edge id? */
+bool batch_edge_valid(struct slice edge);
 
 /* The hub's journal record (kind COMMIT_BATCH); the journal record's own ts_us is hub_ts. */
 enum commit_kind { COMMIT_BATCH = 1 };
@@ -66,6 +74,7 @@ struct commit {
     struct ip peer;          /* address of the edge */
     struct slice body;
 };
+/* Appends to out (its limit is the caller's). ERR_INVALID (edge id), ERR_LIMIT, ERR_NO_MEMORY. */
 MUST_CHECK int commit_encode(const struct commit *commit, struct buf *out);
 /* Slices point into bytes. ERR_CORRUPT, ERR_VERSION. */
 MUST_CHECK int commit_decode(struct slice bytes, struct commit *out);
