@@ -9,7 +9,8 @@
  *
  * Which files: --config PATH, else $POLICY_PROXY_CONFIG or $MAIL_ANALYTICS_CONFIG, else /etc/mail-analytics.
  * PATH is a file, or a directory whose .conf files, then those of its conf.d, are read in the order of their
- * names.
+ * names; there, the other program's own file (mail-analytics.conf for policy-proxy and the other way round)
+ * is passed over when it may not be read. No file at the default place is no error; at a named one it is.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -19,25 +20,30 @@
 
 enum program { PROGRAM_POLICY_PROXY, PROGRAM_MAIL_ANALYTICS };
 
-/* SETTING(program, key, TYPE, default, flag, short, doc)
- * TYPE: TEXT (char *), PATH, BYTES (uint64_t), DURATION (int64_t µs), COUNT (uint64_t), BOOL, CHOICE_a_b as
- * TEXT checked by config_check. The struct's member has the key's name. */
+enum {
+    CONFIG_FILE_BYTES = 1 << 20, /* a file at most */
+    CONFIG_LINE_BYTES = 4096,    /* a line at most */
+    CONFIG_FILES = 256,          /* files in a directory at most */
+    CONFIG_ARGUMENTS = 4096,     /* arguments on the command line at most */
+};
+
+/* The types of SETTING: TEXT, PATH (relative ones are taken from the working directory, which a daemon keeps
+ * for its reloads), BYTES, DURATION (µs), COUNT. The struct's member has the key's name; texts are never
+ * NULL, "" when not set. */
 typedef const char *config_text;
 typedef const char *config_path;
 typedef uint64_t config_bytes;
 typedef int64_t config_duration;
 typedef uint64_t config_count;
-typedef bool config_bool;
 
 #define CONFIG_CTYPE_TEXT     config_text
 #define CONFIG_CTYPE_PATH     config_path
 #define CONFIG_CTYPE_BYTES    config_bytes
 #define CONFIG_CTYPE_DURATION config_duration
 #define CONFIG_CTYPE_COUNT    config_count
-#define CONFIG_CTYPE_BOOL     config_bool
 
 struct proxy_config {
-#define SETTING(program, key, type, fallback, flag, letter, doc)                                             \
+#define SETTING(program, key, type, fallback, flag, letter, check, doc)                                      \
     CONFIG_ONLY_##program(CONFIG_CTYPE_##type key;)
 #define CONFIG_ONLY_POLICY_PROXY(x) x
 #define CONFIG_ONLY_MAIL_ANALYTICS(x)
@@ -55,18 +61,42 @@ struct hub_config {
 #undef SETTING
 };
 
+/* What the command line asked for besides settings. Both programs know these flags:
+ *   --config PATH   -c, --command start|stop|reload   --check-config   --print-config   -h, --help
+ *   -V, --version   -D: --daemonise (policy-proxy) or --debug (mail-analytics: log_level = debug) */
+enum config_command { CONFIG_COMMAND_NONE, CONFIG_COMMAND_START, CONFIG_COMMAND_STOP, CONFIG_COMMAND_RELOAD };
+struct config_request {
+    enum config_command command;
+    bool daemonise;
+    bool debug;
+    bool check_only; /* say whether the configuration is valid, and exit */
+    bool print;      /* config_print, and exit */
+    bool help;       /* help and version win over everything: nothing was read or checked then */
+    bool version;
+};
+
 struct config;
 
-/* Reads everything and checks it. Flags known to the table are taken out of argv (argc and argv are updated:
- * what is left is the program's own: verbs, operands); an unknown flag is ERR_USAGE. ERR_CONFIG with file,
- * line and what to do. One call at start-up, another at SIGHUP (with the argv of the start). */
+/* Reads everything and checks it. The flags above and those of the table are taken out of argv wherever they
+ * stand (argc and argv are updated; argv[0] stays): what is left are verb, operands and the verb's own flags.
+ * An unknown flag before the verb is ERR_USAGE; behind it, it is left for the verb, which must refuse what it
+ * doesn't know (config_no_more). Short flags are two characters; "--" ends the flags. A wrong value is
+ * ERR_CONFIG, or ERR_USAGE when it came from a flag, with its place and what to do. api_key is filled from
+ * api_key_file when that is set. Warnings go to the log. */
 MUST_CHECK int config_load(struct config **out, enum program program, int *argc, char **argv,
                            struct err *err);
+
+/* For SIGHUP: reads files and environment anew, with the flags of the start. */
+MUST_CHECK int config_reload(struct config **out, const struct config *old, struct err *err);
 void config_destroy(struct config **config);
 
 /* Views into the config, valid until config_destroy; only of the program it was loaded for. */
 const struct proxy_config *config_proxy(const struct config *config);
 const struct hub_config *config_hub(const struct config *config);
+const struct config_request *config_request(const struct config *config);
+
+/* ERR_USAGE naming argv[from] when there is one. */
+MUST_CHECK int config_no_more(int argc, char **argv, int from, struct err *err);
 
 /* --print-config: "key = value   # where it came from", secrets as (hidden). Writes to stdout. */
 void config_print(const struct config *config);
