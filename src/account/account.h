@@ -71,12 +71,17 @@ MUST_CHECK int account_tenant_list(struct account *a, int (*row)(void *, const s
                                    void *arg, struct err *err);
 
 MUST_CHECK int account_domain_add(struct account *a, const struct account_domain *domain, struct err *err);
+/* Adds it or changes what is there; *changed says whether anything did. */
+MUST_CHECK int account_domain_put(struct account *a, const struct account_domain *domain, bool *changed,
+                                  struct err *err);
 MUST_CHECK int account_domain_remove(struct account *a, uint32_t tenant, const char *name, struct err *err);
 MUST_CHECK int account_domain_list(struct account *a, uint32_t tenant /* 0: all */,
                                    int (*row)(void *, const struct account_domain *), void *arg,
                                    struct err *err);
 
 MUST_CHECK int account_network_add(struct account *a, const struct account_network *network, struct err *err);
+MUST_CHECK int account_network_put(struct account *a, const struct account_network *network, bool *changed,
+                                   struct err *err);
 MUST_CHECK int account_network_remove(struct account *a, uint32_t tenant, struct ip_prefix prefix,
                                       struct err *err);
 MUST_CHECK int account_network_list(struct account *a, uint32_t tenant,
@@ -117,7 +122,7 @@ MUST_CHECK int account_audit(struct account *a, uint32_t tenant, const char *act
 /* A sealed snapshot of all tenants' rules. */
 MUST_CHECK int account_rules(struct account *a, struct rules **out, struct err *err);
 
-/* Runs fn within one transaction: all of it or nothing (fixtures, imports). */
+/* Runs fn within one transaction: all of it or nothing (fixtures, imports). May be nested. */
 MUST_CHECK int account_atomically(struct account *a, int (*fn)(struct account *, void *, struct err *),
                                   void *arg, struct err *err);
 
