@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pidfile: flock and a number. See pidfile.h.
+ */
+#include "pidfile.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { POLL_NS = 20 * 1000 * 1000 };
+
+struct pidfile {
+    int fd;
+};
+
+static long read_pid(int fd)
+{
+    char text[32];
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    return strtol(text, NULL, 10);
+}
+
+int pidfile_open(struct pidfile **out, const char *path, struct err *err)
+{
+    struct pidfile *pidfile = calloc(1, sizeof *pidfile);
+    if (pidfile == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the pid file");
+    pidfile->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int rc = pidfile->fd < 0 ? err_errno(err, errno, "pid file %s cannot be opened", path) : 0;
+    if (rc == 0 && flock(pidfile->fd, LOCK_EX | LOCK_NB) != 0)
+        rc = err_set(err, ERR_BUSY, "already running as process %ld (its pid file %s is locked)",
+                     read_pid(pidfile->fd), path);
+    if (rc == 0 && (ftruncate(pidfile->fd, 0) != 0 || dprintf(pidfile->fd, "%d\n", (int)getpid()) < 0))
+        rc = err_errno(err, errno, "pid file %s cannot be written", path);
+    if (rc != 0) {
+        if (pidfile->fd >= 0)
+            close(pidfile->fd);
+        free(pidfile);
+        return rc;
+    }
+    *out = pidfile;
+    return 0;
+}
+
+void pidfile_close(struct pidfile **pidfile)
+{
+    struct pidfile *self = *pidfile;
+    *pidfile = NULL;
+    if (self == NULL)
+        return;
+    int ignored = ftruncate(self->fd, 0); /* not unlinked: another may hold it open, waiting for the lock */
+    (void)ignored;
+    close(self->fd);
+    free(self);
+}
+
+/* Waits until the lock is free, which the owner's death brings about, however it dies. */
+static int wait_unlocked(int fd, long pid, int64_t wait_us, struct err *err)
+{
+    int64_t until_us = clock_monotonic_us() + wait_us;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (clock_monotonic_us() > until_us)
+            return err_set(err, ERR_TIMEOUT, "process %ld has not stopped within %lld s (see its log)", pid,
+                           (long long)(wait_us / US_PER_SECOND));
+        struct timespec pause = {.tv_nsec = POLL_NS};
+        (void)nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+int pidfile_signal(const char *path, int signum, int64_t wait_us, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, ERR_UNAVAILABLE, "not running (no pid file %s)", path);
+    if (fd < 0)
+        return err_errno(err, errno, "pid file %s cannot be read", path);
+    int rc;
+    long pid = read_pid(fd);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        rc = err_set(err, ERR_UNAVAILABLE, "not running (nobody holds pid file %s)", path);
+    else if (pid <= 1)
+        rc = err_set(err, ERR_CORRUPT, "pid file %s holds no process id (stop the program by hand)", path);
+    else if (kill((pid_t)pid, signum) != 0)
+        rc = err_errno(err, errno, "process %ld cannot be signalled", pid);
+    else
+        rc = wait_us > 0 ? wait_unlocked(fd, pid, wait_us, err) : 0;
+    close(fd);
+    return rc;
+}

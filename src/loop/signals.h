@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * signals: SIGTERM and SIGINT (stop) and SIGHUP (reload) as calls on the loop; SIGPIPE is ignored from here
+ * on. Loop thread.
+ */
+#ifndef LOOP_SIGNALS_H
+#define LOOP_SIGNALS_H
+
+#include "base/err.h"
+
+#include <uv.h>
+
+struct signals;
+
+struct signals_calls {
+    void (*stop)(void *arg, int signum);
+    void (*reload)(void *arg);
+};
+
+MUST_CHECK int signals_open(struct signals **out, uv_loop_t *loop, const struct signals_calls *calls,
+                            void *arg, struct err *err); /* *calls must outlive it */
+void signals_close(struct signals **signals);            /* nulls *signals; safe on NULL */
+
+#endif
