@@ -65,6 +65,8 @@ struct account_edge {
 /* name: 1 to 127 bytes of letters, digits, '.', '-', '_'. */
 MUST_CHECK int account_tenant_add(struct account *a, const char *name, uint32_t *id, struct err *err);
 MUST_CHECK int account_tenant_find(struct account *a, const char *name, uint32_t *id, struct err *err);
+/* name takes ACCOUNT_NAME_BYTES. */
+MUST_CHECK int account_tenant_name(struct account *a, uint32_t id, char *name, struct err *err);
 MUST_CHECK int account_tenant_remove(struct account *a, uint32_t id,
                                      struct err *err); /* with all that is its own */
 MUST_CHECK int account_tenant_list(struct account *a, int (*row)(void *, const struct account_tenant *),
@@ -92,6 +94,9 @@ MUST_CHECK int account_network_list(struct account *a, uint32_t tenant,
  * is. */
 MUST_CHECK int account_key_add(struct account *a, const struct account_key *key, const char *given,
                                char *secret, uint32_t *id, struct err *err);
+/* The tenant's live key of that name; out->name is NULL. ERR_NOT_FOUND. */
+MUST_CHECK int account_key_find(struct account *a, uint32_t tenant, const char *name, struct account_key *out,
+                                struct err *err);
 MUST_CHECK int account_key_revoke(struct account *a, uint32_t tenant, uint32_t id, struct err *err);
 MUST_CHECK int account_key_list(struct account *a, uint32_t tenant,
                                 int (*row)(void *, const struct account_key *), void *arg, struct err *err);

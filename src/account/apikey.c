@@ -154,6 +154,25 @@ int account_key_list(struct account *a, uint32_t tenant, int (*row)(void *, cons
     return rc == ERR_END ? 0 : rc;
 }
 
+int account_key_find(struct account *a, uint32_t tenant, const char *name, struct account_key *out,
+                     struct err *err)
+{
+    sqlite3_stmt *stmt;
+    *out = (struct account_key){0};
+    int rc = db_begin(a, &stmt, err,
+                      "SELECT " KEY_COLUMNS " FROM apikey WHERE tenant = $1 AND name = $2 AND revoked_us = 0",
+                      DB_ARGS(INT(tenant), TEXT(name)));
+    if (rc == 0)
+        rc = db_step(a, stmt, err);
+    if (rc == ERR_END)
+        rc = err_set(err, ERR_NOT_FOUND, "the tenant has no live key '%.128s'", name);
+    else if (rc == 0)
+        rc = read_key(a, stmt, out, err);
+    out->name = NULL; /* the statement's memory ends here */
+    db_end(a, stmt);
+    return rc;
+}
+
 static bool address_allowed(const struct account_key *key, const struct ip *from)
 {
     for (size_t i = 0; i < key->address_count; i++)

@@ -32,6 +32,20 @@ int account_tenant_find(struct account *a, const char *name, uint32_t *id, struc
     return rc;
 }
 
+int account_tenant_name(struct account *a, uint32_t id, char *name, struct err *err)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_begin(a, &stmt, err, "SELECT name FROM tenant WHERE id = $1", DB_ARGS(INT(id)));
+    if (rc == 0)
+        rc = db_step(a, stmt, err);
+    if (rc == ERR_END)
+        rc = err_set(err, ERR_NOT_FOUND, "there is no tenant %u", id);
+    else if (rc == 0)
+        rc = slice_to_string(slice_of(db_text(stmt, 0)), name, ACCOUNT_NAME_BYTES);
+    db_end(a, stmt);
+    return rc;
+}
+
 int account_tenant_remove(struct account *a, uint32_t id, struct err *err)
 {
     int changes = 0;

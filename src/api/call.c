@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * call: see call.h.
+ */
+#include "call.h"
+
+#include <stdio.h>
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decoding (RFC 3986, 2.1); '+' is a space, as forms write it. */
+static int decode(struct slice s, char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '%') {
+            int high = i + 2 < s.n ? hex_value(s.p[i + 1]) : -1;
+            int low = i + 2 < s.n ? hex_value(s.p[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return ERR_INVALID;
+            c = (char)(high << 4 | low);
+            i += 2;
+        } else if (c == '+') {
+            c = ' ';
+        }
+        if (c == '\0')
+            return ERR_INVALID;
+        if (n + 1 >= size)
+            return ERR_LIMIT;
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    return 0;
+}
+
+int call_decode_name(struct api_call *call, struct slice segment)
+{
+    int rc = decode(segment, call->name, sizeof call->name);
+    return rc != 0 ? err_set(&call->err, rc, "the last part of the path is not well formed") : 0;
+}
+
+int call_parameter(struct api_call *call, const char *name, char *out, size_t size)
+{
+    struct slice rest = call->query, pair;
+    while (slice_split(&rest, '&', &pair)) {
+        size_t n = strlen(name);
+        if (pair.n <= n || memcmp(pair.p, name, n) != 0 || pair.p[n] != '=')
+            continue;
+        int rc = decode((struct slice){pair.p + n + 1, pair.n - n - 1}, out, size);
+        return rc != 0 ? err_set(&call->err, rc, "?%s= is not well formed", name) : 0;
+    }
+    return err_set(&call->err, ERR_NOT_FOUND, "?%s= is missing", name);
+}
+
+int call_tenant(struct api_call *call, const char *name, uint32_t *tenant)
+{
+    const struct api_caller *caller = &call->request->caller;
+    uint32_t found = 0;
+    if (name[0] != '\0') {
+        int rc = account_tenant_find(call->context->account, name, &found, &call->err);
+        if (rc != 0)
+            return rc;
+    }
+    if (!caller->operator_ && found != 0 && found != caller->tenant)
+        return err_set(&call->err, ERR_NOT_FOUND, "there is no tenant '%s'", name);
+    *tenant = caller->operator_ ? found : caller->tenant;
+    return 0;
+}
+
+int call_tenant_parameter(struct api_call *call, bool must, uint32_t *tenant)
+{
+    char name[ACCOUNT_NAME_BYTES] = "";
+    int rc = call_parameter(call, "tenant", name, sizeof name);
+    if (rc == ERR_NOT_FOUND && must && call->request->caller.operator_)
+        return err_set(&call->err, ERR_INVALID, "?tenant=NAME is missing");
+    if (rc != 0 && rc != ERR_NOT_FOUND)
+        return rc;
+    return call_tenant(call, name, tenant);
+}
+
+struct addition {
+    struct api_call *call;
+    const char *action;
+    int (*one)(struct api_call *call, const struct field *item);
+};
+
+static int add_items(struct account *a, void *arg, struct err *err)
+{
+    struct addition *addition = arg;
+    struct api_call *call = addition->call;
+    struct field root = field_root(call->body, err);
+    char detail[64];
+    bool many = json_is_array(call->body);
+    size_t count = many ? json_array_size(call->body) : 1;
+    if (count > API_ITEMS)
+        return field_fail(&root, ERR_LIMIT, "has %zu items, at most %d are allowed", count, API_ITEMS);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct field item = many ? field_item(&root, i) : root;
+        rc = addition->one(call, &item);
+        if (rc != 0 && many)
+            call->index = (long)i;
+    }
+    if (rc != 0)
+        return rc;
+    (void)snprintf(detail, sizeof detail, "%zu added", count);
+    return account_audit(a, call->request->caller.tenant, call->request->caller.name, addition->action,
+                         detail, err);
+}
+
+int call_add_rows(struct api_call *call, const char *action,
+                  int (*one)(struct api_call *call, const struct field *item))
+{
+    struct addition addition = {call, action, one};
+    if (call->body == NULL)
+        return err_set(&call->err, ERR_INVALID, "a JSON body is needed");
+    call->status = 201;
+    return account_atomically(call->context->account, add_items, &addition, &call->err);
+}
+
+int call_add(struct api_call *call, const char *action,
+             int (*one)(struct api_call *call, const struct field *item))
+{
+    int rc = call_add_rows(call, action, one);
+    if (rc == 0 && json_is_array(call->body)) {
+        buf_clear(call->reply);
+        rc = buf_addf(call->reply, "{\"added\":%zu}", json_array_size(call->body));
+    }
+    return rc;
+}
+
+struct removal {
+    struct api_call *call;
+    const char *action, *what;
+    uint32_t tenant;
+    int (*one)(struct account *, const void *arg, struct err *);
+    const void *arg;
+};
+
+static int remove_one(struct account *a, void *arg, struct err *err)
+{
+    const struct removal *removal = arg;
+    int rc = removal->one(a, removal->arg, err);
+    if (rc != 0)
+        return rc;
+    return account_audit(a, removal->tenant, removal->call->request->caller.name, removal->action,
+                         removal->what, err);
+}
+
+int call_remove(struct api_call *call, const char *action, uint32_t tenant, const char *what,
+                int (*one)(struct account *, const void *arg, struct err *), const void *arg)
+{
+    struct removal removal = {call, action, what, tenant, one, arg};
+    int rc = account_atomically(call->context->account, remove_one, &removal, &call->err);
+    return rc != 0 ? rc : buf_addf(call->reply, "{\"removed\":1}");
+}
+
+int call_rows_begin(struct api_call *call)
+{
+    return buf_addf(call->reply, "{\"rows\":[");
+}
+
+int call_row(struct api_call *call)
+{
+    return call->reply->p[call->reply->n - 1] == '[' ? 0 : buf_add(call->reply, ",", 1);
+}
+
+int call_rows_end(struct api_call *call)
+{
+    return buf_addf(call->reply, "]}");
+}
+
+int call_reply_failed(struct api_call *call, int rc)
+{
+    if (rc == ERR_LIMIT && call->err.detail[0] == '\0')
+        return err_set(&call->err, rc,
+                       "the answer is longer than %zu bytes: ask for less, such as one tenant",
+                       call->reply->limit);
+    return rc;
+}
+
+int call_write_tenant(struct api_call *call, uint32_t tenant)
+{
+    if (call->named != tenant) { /* lists come tenant by tenant */
+        int rc = account_tenant_name(call->context->account, tenant, call->tenant_name, &call->err);
+        if (rc != 0)
+            return rc;
+        call->named = tenant;
+    }
+    return buf_addf(call->reply, "\"tenant\":\"%s\"", call->tenant_name); /* names need no escapes */
+}

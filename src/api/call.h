@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * call: one request on its way through a handler, and what handlers share: whose rows the caller may touch,
+ * items one by one within one transaction, lists streamed into the reply. Within the api room only.
+ */
+#ifndef API_CALL_H
+#define API_CALL_H
+
+#include "api.h"
+#include "field.h"
+
+enum { API_TEXT_BYTES = 512, API_ITEMS = 1000000, API_KEYS_AT_ONCE = 1000 };
+
+struct api_call {
+    struct api_context *context;
+    const struct api_request *request;
+    struct slice query;        /* behind '?', still percent-encoded */
+    char name[API_TEXT_BYTES]; /* what stood for '*' in the route, decoded */
+    json_t *body;              /* NULL: none */
+    int status;                /* 200 unless the handler says otherwise */
+    struct buf *reply;
+    struct err err;
+    uint32_t named; /* the tenant whose name is kept here */
+    char tenant_name[ACCOUNT_NAME_BYTES];
+    long index; /* of the item at fault in an array body; -1: none */
+};
+
+/* Handlers: 0 with the reply written, or a code with err filled (the reply is thrown away then). */
+int tenants_list(struct api_call *call);
+int tenants_get(struct api_call *call);
+int tenants_add(struct api_call *call);
+int tenants_remove(struct api_call *call);
+int domains_list(struct api_call *call);
+int domains_add(struct api_call *call);
+int domains_remove(struct api_call *call);
+int networks_list(struct api_call *call);
+int networks_add(struct api_call *call);
+int networks_remove(struct api_call *call);
+int apikeys_list(struct api_call *call);
+int apikeys_add(struct api_call *call);
+int apikeys_remove(struct api_call *call);
+int edges_list(struct api_call *call);
+int edges_remove(struct api_call *call);
+int query_post(struct api_call *call);
+int load_post(struct api_call *call);
+int status_get(struct api_call *call);
+
+/* Decodes the last part of the path into call->name. */
+MUST_CHECK int call_decode_name(struct api_call *call, struct slice segment);
+
+/* A parameter of the query string, decoded. ERR_NOT_FOUND (absent), ERR_INVALID. */
+MUST_CHECK int call_parameter(struct api_call *call, const char *name, char *out, size_t size);
+
+/* Whose rows: the named tenant for the operator ("" asks for all: *tenant = 0), always its own for others. A
+ * tenant that is not the caller's does not exist for it. */
+MUST_CHECK int call_tenant(struct api_call *call, const char *name, uint32_t *tenant);
+/* The same from ?tenant=NAME; must: the operator has to name one. */
+MUST_CHECK int call_tenant_parameter(struct api_call *call, bool must, uint32_t *tenant);
+
+/* Runs one() for the body, or for each item when it is an array, in one transaction with its audit line
+ * ("action", count); replies 201 with what one() appended, or {"added":N} for an array. */
+MUST_CHECK int call_add(struct api_call *call, const char *action,
+                        int (*one)(struct api_call *call, const struct field *item));
+
+/* The same for arrays whose items append to a list themselves (call_row). */
+MUST_CHECK int call_add_rows(struct api_call *call, const char *action,
+                             int (*one)(struct api_call *call, const struct field *item));
+
+/* Removes by one(arg) and writes the audit line, in one transaction; replies {"removed":1}. */
+MUST_CHECK int call_remove(struct api_call *call, const char *action, uint32_t tenant, const char *what,
+                           int (*one)(struct account *, const void *arg, struct err *), const void *arg);
+
+/* Lists: begin, then before each row, then end. They write {"rows":[ … ]}. */
+MUST_CHECK int call_rows_begin(struct api_call *call);
+MUST_CHECK int call_row(struct api_call *call);
+MUST_CHECK int call_rows_end(struct api_call *call);
+/* The answer doesn't fit: says so. Returns rc. */
+int call_reply_failed(struct api_call *call, int rc);
+
+/* "tenant":"acme" — the name of a tenant id, as a member. */
+MUST_CHECK int call_write_tenant(struct api_call *call, uint32_t tenant);
+
+/* The problem document (RFC 9457) of call->err with code rc; sets call->status. */
+void problem_write(struct api_call *call, int rc);
+
+#endif

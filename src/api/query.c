@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query: POST /api/v1/query. Whose rows comes from the caller alone: the operator asks for all tenants or for
+ * ?tenant=NAME, everybody else for its own. Rows stream into the reply; what doesn't fit, in rows or bytes,
+ * is cut and marked "truncated".
+ */
+#include "base/clock.h"
+#include "call.h"
+
+enum { TAIL_BYTES = 4096 }; /* kept for what follows the rows */
+
+struct answer {
+    struct api_call *call;
+    const struct query *query;
+    uint32_t limit, rows;
+    bool truncated;
+};
+
+static size_t column_count(const struct query *q)
+{
+    return (q->interval_us > 0) + q->dimension_count + q->measure_count;
+}
+
+static const char *column_name(const struct query *q, size_t i)
+{
+    if (q->interval_us > 0 && i-- == 0)
+        return "time";
+    if (i < q->dimension_count)
+        return event_columns[q->dimensions[i]].name;
+    return query_measure_name(q->measures[i - q->dimension_count]);
+}
+
+static int write_cell(struct buf *out, const struct cell *cell)
+{
+    char time[CLOCK_TEXT_BYTES];
+    switch (cell->type) {
+    case CELL_U64:
+        return buf_addf(out, "%llu", (unsigned long long)cell->u64);
+    case CELL_TS:
+        clock_format(cell->ts, time);
+        return buf_addf(out, "\"%s\"", time);
+    case CELL_TEXT:
+        return field_write(out, cell->text);
+    case CELL_BOOL:
+        return buf_addf(out, cell->u64 != 0 ? "true" : "false");
+    default:
+        return buf_addf(out, "null");
+    }
+}
+
+static int write_row(struct answer *answer, const struct cell *cells, size_t count)
+{
+    struct buf *out = answer->call->reply;
+    int rc = call_row(answer->call);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = buf_addf(out, "%s\"%s\":", i == 0 ? "{" : ",", column_name(answer->query, i));
+        if (rc == 0)
+            rc = write_cell(out, &cells[i]);
+    }
+    return rc != 0 ? rc : buf_add(out, "}", 1);
+}
+
+static int take_row(void *arg, const struct cell *cells, size_t count)
+{
+    struct answer *answer = arg;
+    struct buf *out = answer->call->reply;
+    size_t before = out->n;
+    if (answer->truncated || answer->rows == answer->limit) {
+        answer->truncated = true; /* the one row too many that was asked for */
+        return 0;
+    }
+    int rc = write_row(answer, cells, count);
+    if (rc == ERR_LIMIT) {
+        out->n = before;
+        answer->truncated = true;
+        return 0;
+    }
+    answer->rows++;
+    return rc;
+}
+
+static int write_tail(struct answer *answer)
+{
+    struct buf *out = answer->call->reply;
+    char from[CLOCK_TEXT_BYTES], to[CLOCK_TEXT_BYTES];
+    clock_format(answer->query->from, from);
+    clock_format(answer->query->to, to);
+    int rc = buf_addf(out, "],\"columns\":[");
+    for (size_t i = 0; rc == 0 && i < column_count(answer->query); i++)
+        rc = buf_addf(out, "%s\"%s\"", i > 0 ? "," : "", column_name(answer->query, i));
+    return rc != 0 ? rc
+                   : buf_addf(out, "],\"from\":\"%s\",\"to\":\"%s\",\"truncated\":%s}", from, to,
+                              answer->truncated ? "true" : "false");
+}
+
+/* Asks for one row more than wanted, so that "truncated" is a fact and not a guess. */
+static int ask(struct api_call *call, struct query *query)
+{
+    struct answer answer = {.call = call, .query = query, .limit = query->limit};
+    struct query_sink sink = {take_row, &answer};
+    if (query->limit < QUERY_LIMIT)
+        query->limit++;
+    int rc = call_rows_begin(call);
+    if (rc != 0)
+        return rc;
+    call->reply->limit -= TAIL_BYTES;
+    rc = store_query(call->context->store, query, &sink, &call->err);
+    call->reply->limit += TAIL_BYTES;
+    return rc != 0 ? rc : write_tail(&answer);
+}
+
+int query_post(struct api_call *call)
+{
+    struct query *query = NULL;
+    uint32_t tenant = 0;
+    const struct api_context *context = call->context;
+    if (context->store == NULL)
+        return err_set(&call->err, ERR_UNAVAILABLE, "%s",
+                       context->status == NULL ? "no hub is running: start it with `mail-analytics serve`"
+                                               : "the store isn't open: `mail-analytics status` says why");
+    int rc = call_tenant_parameter(call, false, &tenant);
+    if (rc == 0)
+        rc = query_parse(call->request->body, clock_real_us(), &query, &call->err);
+    if (rc != 0)
+        return rc;
+    query->scope = tenant != 0 ? QUERY_SCOPE_TENANT : QUERY_SCOPE_ALL;
+    if (!call->request->caller.operator_)
+        query->scope = QUERY_SCOPE_TENANT; /* whatever else happened */
+    query->tenant = tenant;
+    query->timeout_us = context->query_timeout_us;
+    rc = ask(call, query);
+    query_destroy(&query);
+    return rc;
+}
