@@ -20,8 +20,8 @@ enum {
 
 #define POLICY_ANSWER_DUNNO "action=DUNNO\n\n"
 
-/* The attributes known by name: POLICY_ATTR_<name>. One table (attributes.def), in Postfix's order:
- * ATTRIBUTE(name, since, doc). */
+/* The attributes known by name: POLICY_ATTR_<name>. One table (attributes.def), in the order in which Postfix
+ * sends them: ATTRIBUTE(name, since, doc). */
 enum policy_attr {
 #define ATTRIBUTE(name, since, doc) POLICY_ATTR_##name,
 #include "attributes.def"
@@ -43,15 +43,19 @@ struct policy_request {
 };
 
 /* Finds the first whole request in bytes (which may hold part of one, or several). Returns
- *   0           and *used = its length with the empty line; the bytes are well formed: every line has a '='
- * with a non-empty name, no NUL, within the limits, and one line is "request=smtpd_access_policy"; ERR_MORE
- * it is not all here; what is here is within the limits and could become one; ERR_INVALID, ERR_LIMIT garbage:
- * the connection is to be closed. *why (may be NULL) gets a static text. `seen` (may be NULL) is the caller's
- * memory of how many bytes were already looked at and found incomplete, so that a request dripping in byte by
- * byte costs linear work; start with 0, reset it to 0 after a whole request. */
+ *   0                       and *used = its length with the empty line; the bytes are well formed: every line
+ *                           has a '=' with a non-empty name, no NUL, within the limits, and one line is
+ *                           "request=smtpd_access_policy"
+ *   ERR_MORE                it is not all here; what is here could become one (the number of lines is looked
+ *                           at when the request is whole; its bytes are bounded all the way)
+ *   ERR_INVALID, ERR_LIMIT  garbage: the connection is to be closed; *why (may be NULL) gets a static text
+ * Lines end with LF, as Postfix sends them; a CR is part of the value. `seen` (may be NULL) is the caller's
+ * memory of how many bytes were already looked at and found incomplete: a call then costs the new bytes and
+ * at most one line. Start with 0; it is 0 again after a whole request. */
 MUST_CHECK int policy_frame(struct slice bytes, size_t *seen, size_t *used, const char **why);
 
-/* Parses one request, with or without its empty line. Same checks as policy_frame. ERR_INVALID, ERR_LIMIT. */
+/* Parses one request, with or without its empty line and with nothing behind it. Same checks as policy_frame.
+ * ERR_INVALID, ERR_LIMIT; *why (may be NULL) gets a static text. */
 MUST_CHECK int policy_parse(struct slice bytes, struct policy_request *out, const char **why);
 
 /* The attribute's name as on the wire, a static text. */
