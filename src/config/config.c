@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "private.h"
 
-#include "address.h"
+#include "loop/endpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -178,7 +178,7 @@ static const char *origin_of(const struct config *config, const char *key)
 /* What no single setting can tell. */
 static int check_together(struct config *config, struct err *err)
 {
-    struct address address;
+    struct endpoint endpoint;
 
     if (config->program == PROGRAM_MAIL_ANALYTICS) {
         if (*config->view.hub.mongo_uri)
@@ -191,8 +191,8 @@ static int check_together(struct config *config, struct err *err)
     if (rc < 0)
         return rc;
     const struct proxy_config *proxy = &config->view.proxy;
-    if (!*proxy->allow && address_parse(slice_of(proxy->listen), &address) == 0 &&
-        !address_is_private(&address))
+    if (!*proxy->allow && endpoint_parse(slice_of(proxy->listen), &endpoint, NULL) == 0 &&
+        !endpoint_is_local(&endpoint))
         return err_set(err, ERR_CONFIG,
                        "%s: listen = %s is beyond loopback: set allow to the networks of the Postfix servers "
                        "that may ask, such as 192.0.2.0/24",

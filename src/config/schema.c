@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema.h"
 
-#include "address.h"
+#include "loop/endpoint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -193,7 +193,7 @@ static bool is_log_output(const char *text)
 static int check_text(const struct setting_rule *rule, const char *text, struct err *err)
 {
     struct slice s = slice_of(text);
-    struct address address;
+    struct endpoint endpoint;
 
     if (s.n == 0)
         return rule->may_be_empty ? 0 : err_set(err, ERR_CONFIG, "must not be empty");
@@ -201,10 +201,11 @@ static int check_text(const struct setting_rule *rule, const char *text, struct 
     case CHECK_CHOICE:
         return is_choice(s, rule->choices) ? 0 : err_set(err, ERR_CONFIG, "must be one of %s", rule->choices);
     case CHECK_ADDRESS:
-        return address_parse(s, &address) == 0
+        return endpoint_parse(s, &endpoint, NULL) == 0
                    ? 0
-                   : err_set(err, ERR_CONFIG,
-                             "must be ADDRESS:PORT, [IPV6]:PORT or unix:/PATH (an address, not a name)");
+                   : err_set(
+                         err, ERR_CONFIG,
+                         "must be ADDRESS:PORT, [IPV6]:PORT, *:PORT or unix:/PATH (an address, not a name)");
     case CHECK_ENDPOINT:
         return is_endpoint(s) ? 0 : err_set(err, ERR_CONFIG, "must be tcp://HOST:PORT or tcp://*:PORT");
     case CHECK_NETWORKS:
@@ -224,9 +225,9 @@ static int check_text(const struct setting_rule *rule, const char *text, struct 
     case CHECK_LOG_OUTPUT:
         return is_log_output(text) ? 0 : err_set(err, ERR_CONFIG, "must be stderr, syslog or file:/PATH");
     case CHECK_SOCKET:
-        return s.n < ADDRESS_PATH_BYTES
+        return s.n < ENDPOINT_PATH_BYTES
                    ? 0
-                   : err_set(err, ERR_CONFIG, "must be shorter than %d bytes", ADDRESS_PATH_BYTES);
+                   : err_set(err, ERR_CONFIG, "must be shorter than %d bytes", ENDPOINT_PATH_BYTES);
     case CHECK_ANY:
     case CHECK_FILLED:
     case CHECK_RANGE:

@@ -16,7 +16,7 @@ enum setting_check {
     CHECK_CHOICE,     /* one of choices */
     CHECK_RANGE,      /* low ≤ value ≤ high */
     CHECK_POWER,      /* and a power of two */
-    CHECK_ADDRESS,    /* address.h */
+    CHECK_ADDRESS,    /* loop/endpoint.h */
     CHECK_ENDPOINT,   /* tcp://host:port */
     CHECK_NETWORKS,   /* comma-separated prefixes */
     CHECK_NAME,       /* letters, digits, '.', '-', '_', at most 127 */
