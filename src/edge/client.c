@@ -6,6 +6,7 @@
 #include "client.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "policy/policy.h"
 
 #include <stdlib.h>
@@ -140,7 +141,7 @@ static void tell_lost(struct client *client)
     if (throttle_pass(&client->clients->lost_log, client->clients->turn_us, &held))
         log_warning(
             "request answered but not kept: the spool's ring is full (the disk hangs or is full: look "
-            "at the spool's file system), %llu more before",
+            "at the spool's file system; repeats %llu)",
             (unsigned long long)held);
 }
 
@@ -183,8 +184,8 @@ static enum client_state refuse(struct client *client, const char *why)
     clients->stats.garbage++;
     if (throttle_pass(&clients->garbage_log, clients->turn_us, &held)) {
         say_peer(client, peer);
-        log_warning("client %s closed (no policy request: %s), %llu more before; point only "
-                    "check_policy_service here",
+        log_warning("client %s closed (no policy request: %s; point only check_policy_service here; "
+                    "repeats %llu)",
                     peer, why, (unsigned long long)held);
     }
     return CLIENT_CLOSED;
@@ -355,8 +356,7 @@ static bool admitted(struct client *client)
     if (throttle_pass(&clients->refused_log, client->last_us, &held)) {
         say_peer(client, peer);
         log_warning(
-            "client %s refused (not in allow: add its network if it is a Postfix of yours), %llu more "
-            "before",
+            "client %s refused (not in allow: add its network if it is a Postfix of yours; repeats %llu)",
             peer, (unsigned long long)held);
     }
     return false;

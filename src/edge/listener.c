@@ -5,6 +5,7 @@
 #include "listener.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "client.h"
 #include "loop/ticker.h"
 
@@ -113,9 +114,10 @@ static void evict(struct listener *listener)
             found = client;
     clients->stats.evicted++;
     if (throttle_pass(&clients->full_log, clock_monotonic_us(), &held))
-        log_warning("connections at their limit: %llu, the longest idle one is closed for each new one, %llu "
-                    "more before (raise max_connections above Postfix's process limits)",
-                    (unsigned long long)clients->options.max_connections, (unsigned long long)held);
+        log_warning(
+            "connections at their limit: %llu, the longest idle one is closed for each new one (raise "
+            "max_connections above Postfix's process limits; repeats %llu)",
+            (unsigned long long)clients->options.max_connections, (unsigned long long)held);
     client_close(found != NULL ? found : clients->age.last);
 }
 
