@@ -1,12 +1,15 @@
 """supervisor: what systemd does for an installed hub and proxy, for tools/stack and tools/run: starts the two programs,
 holds Postfix's listening socket so that a restart refuses nobody, starts again what dies, stops all of it in order.
 Standard library only; Linux."""
+import base64
 import ctypes
 import errno
 import hashlib
+import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -88,6 +91,64 @@ def write_private(path, text, mode=0o600):
     os.rename(temporary, path)
 
 
+def make_key():
+    return "ma_" + base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
+
+
+def run_cli(cli, etc, *words):
+    environment = os.environ | {"MAIL_ANALYTICS_CONFIG": str(etc)}
+    done = subprocess.run([cli, *words], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"mail-analytics {' '.join(words)}: {done.stderr.strip()} (exit status {done.returncode})")
+    return done.stdout
+
+
+def write_config(etc, data, ports, ingest_key, server_key, ring, edge_id):
+    """Both programs' settings: everything below data, on these loopback ports."""
+    write_private(etc / "mail-analytics.conf", f"""[mail-analytics]
+data = {data}/hub
+server_address = tcp://127.0.0.1:{ports['wire']}
+server_local_address = tcp://127.0.0.1:{ports['local']}
+metrics = 127.0.0.1:{ports['hub_metrics']}
+""")
+    write_private(etc / "policy-proxy.conf", f"""[policy-proxy]
+listen = 127.0.0.1:{ports['policy']}
+server = tcp://127.0.0.1:{ports['wire']}
+server_key = {server_key}
+api_key = {ingest_key}
+edge_id = {edge_id}
+spool = {data}/proxy
+ring_dir = {ring}
+metrics = 127.0.0.1:{ports['metrics']}
+""")
+
+
+def prepare(data, cli, ports, keys, ring, edge_id, fixture):
+    """Directories, configuration and, when fixture is given, tenant and keys. Returns the hub's public key."""
+    etc = data / "etc"
+    for part in ("etc", "hub", "proxy", "log"):
+        (data / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_config(etc, data, ports, keys["ingest"], "", ring, edge_id)
+    server_key = re.search(r"\S{40}", run_cli(cli, etc, "key")).group(0)
+    write_config(etc, data, ports, keys["ingest"], server_key, ring, edge_id)
+    if fixture:
+        write_private(data / "fixture.json", json.dumps(fixture, indent=2))
+        run_cli(cli, etc, "load", str(data / "fixture.json"))
+    return server_key
+
+
+def remembered(data):
+    """Ports and keys of an earlier start on this directory."""
+    try:
+        return json.loads((data / "state.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def remember(data, state):
+    write_private(data / "state.json", json.dumps(state))
+
+
 def answers(url):
     try:
         # Straight to loopback: an http_proxy of the environment has nothing to do with it.
@@ -159,6 +220,15 @@ class Child:
             return "".join(f"  {line}\n" for line in self.log.read_text(errors="replace").splitlines()[-8:])
         except OSError:
             return ""
+
+
+def pair(build, data, ports, sock):
+    """The two programs, in the order in which they stop."""
+    url, etc = "http://127.0.0.1:{}/metrics", data / "etc"
+    return [Child("policy-proxy", [build / "src/main/policy-proxy", "--config", etc], data / "log/proxy.log",
+                  url.format(ports["metrics"]), sock),
+            Child("mail-analytics", [build / "src/main/mail-analytics", "serve", "--config", etc],
+                  data / "log/hub.log", url.format(ports["hub_metrics"]))]
 
 
 class Supervisor:
