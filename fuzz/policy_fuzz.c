@@ -2,11 +2,10 @@
  *
  * policy_fuzz: framing and parsing agree on any bytes, however they are cut.
  */
+#include "fuzz.h"
 #include "policy/policy.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {

@@ -15,8 +15,10 @@
 #define EVENT_STAGES(X)                                                                                      \
     X(OTHER, "OTHER")                                                                                        \
     X(CONNECT, "CONNECT")                                                                                    \
-    X(HELO, "HELO") X(EHLO, "EHLO") X(MAIL, "MAIL") X(RCPT, "RCPT") X(DATA, "DATA")                          \
-        X(END_OF_MESSAGE, "END-OF-MESSAGE") X(VRFY, "VRFY") X(ETRN, "ETRN")
+    X(HELO, "HELO")                                                                                          \
+    X(EHLO, "EHLO")                                                                                          \
+    X(MAIL, "MAIL")                                                                                          \
+    X(RCPT, "RCPT") X(DATA, "DATA") X(END_OF_MESSAGE, "END-OF-MESSAGE") X(VRFY, "VRFY") X(ETRN, "ETRN")
 #define EVENT_DIRECTIONS(X)                                                                                  \
     X(ABSENT, "") X(IN, "in") X(OUT, "out") X(INTERNAL, "internal") X(RELAY, "relay") X(UNKNOWN, "unknown")
 
@@ -100,14 +102,27 @@ MUST_CHECK int event_direction_parse(struct slice name, enum direction *out);
 MUST_CHECK int event_stage_parse(struct slice name,
                                  enum stage *out); /* ERR_NOT_FOUND for what is not in the table */
 
-/* Events in order, with the bytes their texts point to. One thread at a time. */
+enum {
+    EVENT_EDGE_BYTES = 255, /* of an edge's id, at most */
+    EVENT_EXTRA_BYTES = 64 * 1024,
+    /* What the texts of one event need at most, whatever the request holds: escaped values, two lowered
+     * domains, the edge's id, extra. */
+    EVENT_TEXT_BYTES = TEXT_ESCAPED_MAX(3 * POLICY_REQUEST_BYTES) + EVENT_EXTRA_BYTES,
+};
+#define EVENT_TS_MAX                                                                                         \
+    INT64_C(253402300799999999)         /* the end of the year 9999; times are held within 0 and this */
+#define EVENT_CLOCK_US INT64_C(2000000) /* an edge's clock off by more is corrected */
+
+/* Events in order, with the bytes their texts point to. One thread at a time. max_text_bytes below
+ * EVENT_TEXT_BYTES is raised to it, so that an empty batch takes any event. ERR_LIMIT (max_rows),
+ * ERR_NO_MEMORY. */
 struct event_batch;
 MUST_CHECK int event_batch_create(struct event_batch **out, size_t max_rows, size_t max_text_bytes);
 void event_batch_destroy(struct event_batch **batch);
 void event_batch_clear(struct event_batch *batch);
 size_t event_batch_count(const struct event_batch *batch);
 struct event *event_batch_rows(struct event_batch *batch);
-void event_batch_pop(struct event_batch *batch); /* takes the last row off again */
+void event_batch_pop(struct event_batch *batch); /* takes the last row off again; there is one */
 
 /* Copies text into the batch's arena, bytes that are not UTF-8 as \xNN (then *escaped is set). ERR_LIMIT:
  * full. */
@@ -117,13 +132,13 @@ MUST_CHECK int event_batch_text(struct event_batch *batch, struct slice text, st
 /* What the edge and the session say of a request. */
 struct event_origin {
     uint32_t tenant;
-    struct slice edge;
+    struct slice edge; /* at most EVENT_EDGE_BYTES */
     struct id128 epoch;
     uint64_t seq;
     int64_t edge_ts;
     int64_t hub_ts;
     int64_t clock_offset_us; /* edge's clock minus hub's, measured when the batch was sent; beyond ±2 s ts is
-                                corrected */
+                                corrected: ts = edge_ts - clock_offset_us */
 };
 
 /* Appends one event made of origin and request; derived columns that need no other event are filled (ts,
