@@ -6,16 +6,23 @@
  * holds one epoch only.
  *
  * What survives what:
- *   kill -9 of the process   every record for which journal_append returned 0 (it is in the page cache)
- *   power cut, kernel crash  every record up to the last journal_sync that returned 0; readers are shown only
- * those, so nothing leaves this machine that a power cut could take back a torn or damaged tail   the valid
- * prefix; what follows goes to DIR/quarantine/ and is counted a damaged record inside  the records before and
- * after it; its bytes go to quarantine/ and are counted a full disk              what was appended;
- * journal_append answers ERR_FULL and nothing is half-written fdatasync failing        the segment is sealed
- * and never trusted beyond its last good sync; writing goes on in a new segment; journal_sync answers ERR_IO
- *   over max_bytes           the newest records; whole oldest segments go, and the records in them that no
- * reader had passed (journal_retire) are counted exactly, across restarts (journal_stats.dropped) Two
- * processes never write one directory (flock on DIR/lock, ERR_BUSY).
+ *
+ *   - kill -9 of the process: every record for which journal_append returned 0 (it is in the page cache).
+ *   - Power cut, kernel crash: every record up to the last journal_sync that returned 0. Readers are shown
+ *     only those, so nothing leaves this machine that a power cut could take back.
+ *   - A torn or damaged tail: the valid prefix; what follows goes to DIR/quarantine/ and is counted.
+ *   - A damaged record inside: the records before and after it; its bytes go to quarantine/ and are counted.
+ *   - A full disk, or one without inodes: what was appended; journal_append answers ERR_FULL and nothing is
+ *     half-written. Without inodes the present segment grows beyond segment_bytes rather than refuse.
+ *   - fdatasync failing: the segment is never trusted beyond its last good sync. What was appended since is
+ *     read back, checked and written to a new segment, under the same seqs; until that works, append and sync
+ *     answer ERR_IO. What can't be read back is counted (journal_stats.dropped).
+ *   - Over max_bytes: the newest records. Whole oldest segments go, and the records in them that no reader
+ *     had passed (journal_retire) are counted exactly, across restarts (journal_stats.dropped).
+ *     With keep_unretired nothing unretired goes: journal_append answers ERR_FULL.
+ *
+ * Damage is looked for where it can be new: at open in segments that were not sealed, and whenever a segment
+ * is read or compressed. Two processes never write one directory (flock on DIR/lock, ERR_BUSY).
  *
  * Threads: one writer thread calls open, append, sync, close. journal_maintain and journal_retire may run on
  * one other thread. Any number of reader threads, each with its own journal_reader. Statistics: any thread.
@@ -28,6 +35,7 @@
 enum {
     JOURNAL_EPOCH_BYTES = 16,
     JOURNAL_RECORD_BYTES = 16 * 1024 * 1024, /* the longest payload */
+    JOURNAL_SEGMENTS = 8192,                 /* at most; beyond that as over max_bytes */
 };
 
 struct epoch {
@@ -40,7 +48,9 @@ struct journal_reader;
 struct journal_options {
     const char *dir;        /* made when missing, mode 0700; the string is copied */
     uint64_t max_bytes;     /* of all segments together, on disk */
-    uint64_t segment_bytes; /* a segment is sealed at this size; 0: a sixteenth of max_bytes, 1 to 64 MiB */
+    uint64_t segment_bytes; /* a segment is sealed at this size; 0: a sixteenth of max_bytes, 1 to 64 MiB;
+                               never more than a quarter of max_bytes */
+    bool keep_unretired;    /* over max_bytes: refuse the new (ERR_FULL) rather than drop the unread */
     int compress_level; /* zstd level for sealed segments in journal_maintain; 0: leave them as they are */
 };
 
@@ -64,11 +74,11 @@ struct journal_record {
 struct journal_stats {
     uint64_t bytes; /* on disk */
     uint64_t segments;
-    uint64_t appended;    /* records since open */
-    uint64_t synced_seq;  /* of the present epoch */
-    uint64_t depth;       /* records not yet retired */
-    uint64_t dropped;     /* records dropped unretired by the size bound or a full disk, ever (persistent) */
-    uint64_t quarantined; /* damaged stretches set aside, ever (persistent) */
+    uint64_t appended;   /* records since open */
+    uint64_t synced_seq; /* of the present epoch */
+    uint64_t depth;      /* records not yet retired */
+    uint64_t dropped; /* records dropped unretired (size bound, full disk, failed disk), ever (persistent) */
+    uint64_t quarantined;       /* damaged stretches set aside, ever (persistent) */
     uint64_t quarantined_bytes; /* their bytes, ever */
     int64_t oldest_us;          /* ts of the oldest record not yet retired; 0 when there is none */
     uint64_t sync_count, sync_total_us, sync_max_us;
@@ -97,8 +107,9 @@ MUST_CHECK int journal_retire(struct journal *journal, struct journal_pos pos, s
 /* The last retired position, as recovered at open. */
 struct journal_pos journal_retired(const struct journal *journal);
 
-/* Background work in small steps: compresses one sealed segment, or removes retired ones whose newest record
- * is older than keep_us. *worked says whether there was anything to do. */
+/* Background work in small steps (each may take as long as one segment takes to compress): compresses one
+ * sealed segment, or removes retired ones whose newest record is older than keep_us. *worked says whether
+ * there was anything to do. */
 MUST_CHECK int journal_maintain(struct journal *journal, int64_t now_us, int64_t keep_us, bool *worked,
                                 struct err *err);
 
@@ -107,8 +118,8 @@ void journal_get_stats(const struct journal *journal, struct journal_stats *out)
 /* Called on the writer thread after each journal_sync that returned 0 (to wake readers). May be NULL. */
 void journal_on_sync(struct journal *journal, void (*synced)(void *arg), void *arg);
 
-/* A reader from pos on; when that segment is gone, from the next one there is. With journal == NULL it reads
- * dir without lock or recovery, every valid record there is (tools, tests). */
+/* Closed before the journal. A reader from pos on; when that segment is gone, from the next one there is.
+ * With journal == NULL it reads dir without lock or recovery, every valid record there is (tools, tests). */
 MUST_CHECK int journal_reader_open(struct journal_reader **out, struct journal *journal, const char *dir,
                                    struct journal_pos pos, struct err *err);
 void journal_reader_close(struct journal_reader **reader);

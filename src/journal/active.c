@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * active: the segment being written: one write for an append, one fdatasync for a sync. A file is named in
+ * the list only once it holds a record, so that opening without appending leaves nothing behind.
+ */
+#include "inside.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { PARTS = 4 }; /* a caller's parts and the segment's header */
+
+static int write_at(int fd, const struct iovec *parts, int n, uint64_t bytes, uint64_t at)
+{
+    struct iovec left[PARTS];
+    int first = 0;
+    memcpy(left, parts, (size_t)n * sizeof *parts);
+    while (bytes != 0) {
+        ssize_t wrote = pwritev(fd, left + first, n - first, (off_t)at);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote == 0)
+            errno = ENOSPC;
+        if (wrote <= 0)
+            return -1;
+        at += (uint64_t)wrote;
+        bytes -= (uint64_t)wrote;
+        for (size_t done = (size_t)wrote; first < n; first++) {
+            if (done < left[first].iov_len) {
+                left[first].iov_base = (char *)left[first].iov_base + done;
+                left[first].iov_len -= done;
+                break;
+            }
+            done -= left[first].iov_len;
+        }
+    }
+    return 0;
+}
+
+static int sync_fd(int fd)
+{
+    int rc;
+    do
+        rc = fdatasync(fd);
+    while (rc != 0 && errno == EINTR);
+    return rc;
+}
+
+/* An empty file under the next number. Made before the present segment is sealed: when there is no inode for
+ * it, the present one is still there to go on with. */
+static int open_spare(struct journal *journal, struct err *err)
+{
+    char name[SEGMENT_NAME_BYTES];
+    if (journal->spare_fd >= 0)
+        return 0;
+    segment_name(name, journal->next_number, SEGMENT_PLAIN);
+    journal->spare_fd = openat(journal->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (journal->spare_fd < 0 && errno == EEXIST)
+        journal->next_number++;
+    if (journal->spare_fd < 0)
+        return err_errno(err, errno, "journal segment %s/%s cannot be created", journal->dir, name);
+    journal->spare_number = journal->next_number++;
+    return 0;
+}
+
+static void drop_spare(struct journal *journal)
+{
+    char name[SEGMENT_NAME_BYTES];
+    if (journal->spare_fd < 0)
+        return;
+    segment_name(name, journal->spare_number, SEGMENT_PLAIN);
+    (void)unlinkat(journal->dir_fd, name, 0);
+    close(journal->spare_fd);
+    journal->spare_fd = -1;
+}
+
+/* The spare becomes the segment being written; its header goes out with the first record. */
+static void begin(struct journal *journal, const struct epoch *epoch)
+{
+    journal->active = (struct segment){.number = journal->spare_number,
+                                       .epoch = *epoch,
+                                       .summary = {.end = SEGMENT_HEADER_BYTES},
+                                       .synced = SEGMENT_HEADER_BYTES};
+    journal->synced_summary = journal->active.summary;
+    journal->fd = journal->spare_fd;
+    journal->spare_fd = -1;
+    journal->listed = journal->name_synced = journal->suspect = false;
+}
+
+/* Back to a spare: the first write into it failed. */
+static void unbegin(struct journal *journal)
+{
+    journal->spare_fd = journal->fd;
+    journal->spare_number = journal->active.number;
+    journal->fd = -1;
+    drop_spare(journal);
+}
+
+/* Puts journal->active into the list: as a new item, or over the old one. With state held. */
+static void publish_active(struct journal *journal)
+{
+    struct segment *last = journal->n != 0 ? &journal->segments[journal->n - 1] : NULL;
+    uint64_t old_bytes = 0;
+    if (last == NULL || last->number != journal->active.number)
+        last = &journal->segments[journal->n++];
+    else
+        old_bytes = last->file_bytes;
+    journal->bytes += journal->active.file_bytes - old_bytes;
+    *last = journal->active;
+    journal->listed = true;
+}
+
+static void publish_synced(struct journal *journal)
+{
+    journal->synced_summary = journal->active.summary;
+    journal->active.synced = journal->active.summary.end;
+    pthread_mutex_lock(&journal->state);
+    publish_active(journal);
+    if (epoch_equal(&journal->active.epoch, &journal->epoch))
+        journal->synced_seq = journal->active.summary.last_seq;
+    pthread_mutex_unlock(&journal->state);
+}
+
+/* Writes whole records behind what is there. On failure nothing of them stays. */
+static int put(struct journal *journal, const struct iovec *parts, int n, uint64_t bytes,
+               const struct segment_summary *what, struct err *err)
+{
+    uint8_t header[SEGMENT_HEADER_BYTES];
+    struct iovec all[PARTS] = {{header, sizeof header}};
+    uint64_t at = journal->active.summary.end;
+    memcpy(all + 1, parts, (size_t)n * sizeof *parts);
+    if (!journal->listed) {
+        struct segment_header fields = {journal->active.number, what->first_seq, clock_real_us(),
+                                        journal->active.epoch};
+        segment_header_encode(&fields, header);
+    }
+    int failed = journal->listed ? write_at(journal->fd, all + 1, n, bytes, at)
+                                 : write_at(journal->fd, all, n + 1, bytes + sizeof header, 0);
+    if (failed != 0) {
+        int rc = err_errno(err, errno, "journal %s cannot be written", journal->dir);
+        if (!journal->listed)
+            unbegin(journal);
+        else if (ftruncate(journal->fd, (off_t)at) != 0)
+            log_warning("journal %s: a failed write could not be cut off [%m]", journal->dir);
+        return rc;
+    }
+    segment_summary_add(&journal->active.summary, what, bytes);
+    journal->active.file_bytes = journal->active.summary.end + SEGMENT_FOOTER_BYTES;
+    pthread_mutex_lock(&journal->state);
+    const struct cursor *cursor = &journal->cursor;
+    if (cursor->retired.segment == journal->active.number &&
+        journal->active.summary.records == journal->retired_before + what->records)
+        journal->retired_ts = what->first_ts;
+    publish_active(journal);
+    journal->appended += what->records;
+    pthread_mutex_unlock(&journal->state);
+    return 0;
+}
+
+/* Makes the file and its name durable. On failure the segment is suspect. */
+static int make_durable(struct journal *journal, struct err *err)
+{
+    int64_t start = clock_monotonic_us();
+    int failed = sync_fd(journal->fd);
+    if (failed == 0 && !journal->name_synced)
+        failed = fsync(journal->dir_fd);
+    int errnum = errno;
+    uint64_t took = (uint64_t)(clock_monotonic_us() - start);
+    pthread_mutex_lock(&journal->state);
+    journal->sync_count++;
+    journal->sync_total_us += took;
+    if (took > journal->sync_max_us)
+        journal->sync_max_us = took;
+    pthread_mutex_unlock(&journal->state);
+    if (failed != 0) {
+        journal->suspect = true;
+        return err_errno(err, errnum, "journal %s cannot be synced", journal->dir);
+    }
+    journal->name_synced = true;
+    return 0;
+}
+
+/* Ends the segment. Without room for a footer it does without: the next open scans it. */
+static int seal(struct journal *journal, struct err *err)
+{
+    uint8_t footer[SEGMENT_FOOTER_BYTES];
+    struct iovec part = {footer, sizeof footer};
+    uint64_t end = journal->active.summary.end;
+    segment_footer_encode(record_seed(&journal->active.epoch), &journal->active.summary, footer);
+    if (write_at(journal->fd, &part, 1, sizeof footer, end) != 0 && ftruncate(journal->fd, (off_t)end) != 0)
+        log_warning("journal %s: a failed footer could not be cut off [%m]", journal->dir);
+    int rc = make_durable(journal, err);
+    if (rc != 0)
+        return rc;
+    journal->active.sealed = true;
+    publish_synced(journal);
+    close(journal->fd);
+    journal->fd = -1;
+    return 0;
+}
+
+/* Copies the records of a suspect file from offset on into the segment now being written. */
+static int copy_unsynced(struct journal *journal, struct source *from, uint64_t offset, uint64_t end,
+                         uint64_t *copied, struct err *err)
+{
+    struct record record;
+    const uint8_t *bytes;
+    int rc = 0;
+    source_seek(from, offset);
+    while (rc == 0 || rc == ERR_CORRUPT) {
+        from->limit = end;
+        from->sealed = true; /* go on behind damage */
+        rc = source_next(from, &record, &bytes, err);
+        if (rc != 0)
+            continue;
+        struct segment_summary what = segment_summary_of(&record);
+        struct iovec part = {(void *)(uintptr_t)bytes, record_bytes(&record)};
+        rc = put(journal, &part, 1, part.iov_len, &what, err);
+        *copied += rc == 0;
+    }
+    return rc == ERR_END ? 0 : rc;
+}
+
+/* Takes the suspect segment back to its last good sync in file and list. */
+static void cut_suspect(struct journal *journal, const struct segment *old, int fd, uint64_t copied)
+{
+    char name[SEGMENT_NAME_BYTES];
+    uint64_t lost = old->summary.records - journal->synced_summary.records - copied;
+    bool nothing = journal->synced_summary.records == 0;
+    segment_name(name, old->number, SEGMENT_PLAIN);
+    if (nothing ? unlinkat(journal->dir_fd, name, 0) : ftruncate(fd, (off_t)old->synced))
+        log_warning("journal %s: %s could not be cut to its last good sync [%m]", journal->dir, name);
+    pthread_mutex_lock(&journal->state);
+    struct segment *listed = segment_find(journal, old->number);
+    if (listed != NULL && nothing)
+        segment_remove(journal, listed);
+    else if (listed != NULL) {
+        listed->sealed = true;
+        listed->summary = journal->synced_summary;
+        journal->bytes -= listed->file_bytes - listed->summary.end;
+        listed->file_bytes = listed->summary.end;
+    }
+    journal->cursor.dropped += lost;
+    journal->appended -= copied;
+    pthread_mutex_unlock(&journal->state);
+    log_warning("journal %s: a sync failed; %lu records were written again, %lu are lost; check the disk",
+                journal->dir, (unsigned long)copied, (unsigned long)lost);
+    if (lost != 0 && journal_store_cursor(journal, true, false, NULL) != 0)
+        log_warning("journal %s: the count of lost records could not be stored", journal->dir);
+}
+
+/* The file can't be trusted beyond its last good sync, even if a later fdatasync answers 0 (the kernel
+ * forgets the pages that failed): writes what came since, from the page cache, to a new segment. */
+static int salvage(struct journal *journal, struct err *err)
+{
+    struct segment old = journal->active;
+    struct segment_summary synced = journal->synced_summary;
+    struct source from;
+    uint64_t copied = 0;
+    int rc = open_spare(journal, err);
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&journal->state);
+    rc = segment_reserve(journal);
+    pthread_mutex_unlock(&journal->state);
+    source_init(&from);
+    int fd = journal->fd, read_fd = rc == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    rc = read_fd >= 0 ? source_take(&from, read_fd, err)
+                      : err_set(err, ERR_IO, "no descriptor or memory left");
+    begin(journal, &old.epoch);
+    if (rc == 0)
+        rc = copy_unsynced(journal, &from, old.synced, old.summary.end, &copied, err);
+    source_fini(&from);
+    if (rc == 0) {
+        bool empty = !journal->listed;
+        struct segment_summary fresh = journal->synced_summary;
+        journal->synced_summary = synced;
+        cut_suspect(journal, &old, fd, copied);
+        journal->synced_summary = fresh;
+        close(fd);
+        if (empty)
+            unbegin(journal);
+        return 0;
+    }
+    if (journal->fd >= 0 && journal->listed) { /* half-way: take the copy back */
+        pthread_mutex_lock(&journal->state);
+        segment_remove(journal, &journal->segments[journal->n - 1]);
+        journal->appended -= copied;
+        pthread_mutex_unlock(&journal->state);
+    }
+    if (journal->fd >= 0)
+        unbegin(journal);
+    journal->fd = fd;
+    journal->active = old;
+    journal->synced_summary = synced;
+    journal->listed = journal->suspect = true;
+    return rc;
+}
+
+/* Room for need more bytes on disk below max_bytes, and for one more segment in the list. */
+static int make_room(struct journal *journal, uint64_t need, struct err *err)
+{
+    for (;;) {
+        pthread_mutex_lock(&journal->state);
+        bool room = journal->bytes + need <= journal->max_bytes && journal->n < JOURNAL_SEGMENTS;
+        bool only_active = journal->n == 1 && journal->listed && journal->fd >= 0;
+        bool empty = journal->n == 0;
+        int rc = room ? segment_reserve(journal) : 0;
+        pthread_mutex_unlock(&journal->state);
+        if (room || rc != 0)
+            return rc != 0 ? err_set(err, rc, "journal %s: out of memory", journal->dir) : 0;
+        if (empty)
+            return err_set(err, ERR_LIMIT, "journal %s: a record is larger than the journal may be",
+                           journal->dir);
+        if (only_active && (rc = seal(journal, err)) != 0)
+            return rc;
+        if ((rc = journal_drop_oldest(journal, err)) != 0)
+            return rc;
+    }
+}
+
+/* Has a segment to write `bytes` of this epoch into. */
+static int prepare(struct journal *journal, const struct epoch *epoch, uint64_t bytes, struct err *err)
+{
+    int rc = journal->suspect ? salvage(journal, err) : 0;
+    if (rc == 0)
+        rc = make_room(journal, bytes + SEGMENT_HEADER_BYTES + SEGMENT_FOOTER_BYTES, err);
+    if (rc != 0)
+        return rc;
+    bool same = journal->fd >= 0 && epoch_equal(&journal->active.epoch, epoch);
+    if (same && journal->active.summary.end + bytes <= journal->segment_bytes)
+        return 0;
+    rc = open_spare(journal, err);
+    if (rc != 0)
+        return same ? 0 : rc;
+    if (journal->fd >= 0 && (rc = seal(journal, err)) != 0) {
+        struct err ignored;
+        (void)!salvage(journal, &ignored); /* and again at the next call */
+        return rc;
+    }
+    begin(journal, epoch);
+    return 0;
+}
+
+int active_append(struct journal *journal, const struct epoch *epoch, const struct iovec *parts, int n,
+                  uint64_t bytes, const struct segment_summary *what, struct err *err)
+{
+    int rc = prepare(journal, epoch, bytes, err);
+    return rc != 0 ? rc : put(journal, parts, n, bytes, what, err);
+}
+
+int active_sync(struct journal *journal, struct err *err)
+{
+    struct err ignored;
+    if (journal->suspect) {
+        int rc = salvage(journal, err);
+        if (rc != 0)
+            return rc;
+    }
+    if (journal->fd < 0 || journal->active.synced == journal->active.summary.end)
+        return 0;
+    int rc = make_durable(journal, err);
+    if (rc == 0)
+        publish_synced(journal);
+    else
+        (void)!salvage(journal, &ignored); /* and again at the next call */
+    return rc;
+}
+
+void active_close(struct journal *journal)
+{
+    struct err err = {0};
+    int rc = journal->suspect ? salvage(journal, &err) : 0;
+    if (rc == 0 && journal->fd >= 0)
+        rc = seal(journal, &err);
+    if (rc != 0)
+        log_error("journal %s: closed without its last sync [%s]", journal->dir, err_detail(&err));
+    if (journal->fd >= 0)
+        close(journal->fd);
+    journal->fd = -1;
+    drop_spare(journal);
+}
