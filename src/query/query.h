@@ -10,14 +10,14 @@
  *        "order":[{"by":"messages","desc":true}],"limit":100}
  * Answer: {"rows":[{"sender_domain":…,"messages":…,"requests":…}],"from":…,"to":…,"truncated":false}
  *
- * Measures (measures.def): requests (rows), messages (distinct message_id among events with recipients when a
- * recipient column is filtered or grouped by, else first_of_message), recipients (sum of recipients), bytes
- * (size of each message counted, from END-OF-MESSAGE, joined by message_id), clients (distinct
- * client_address).
+ * Measures (measures.def) and what they count are in docs/reference/query.md; query_measure_counts says which
+ * events carry a measure, and every engine asks it.
  */
 #ifndef QUERY_QUERY_H
 #define QUERY_QUERY_H
 
+#include "base/buf.h"
+#include "base/clock.h"
 #include "event/event.h"
 
 enum measure {
@@ -37,9 +37,18 @@ enum {
     QUERY_LIMIT = 100000,
     QUERY_BUCKETS = 10000, /* interval buckets in the range */
     QUERY_JSON_BYTES = 256 * 1024,
+    QUERY_DEFAULT_ROWS = 1000,
 };
+#define QUERY_DEFAULT_RANGE_US   (24 * 3600 * US_PER_SECOND)
+#define QUERY_DEFAULT_TIMEOUT_US (30 * US_PER_SECOND)
+#define QUERY_LATEST_US          INT64_C(253402300800000000) /* 10000-01-01: what RFC 3339 can write ends here */
+/* A message's END-OF-MESSAGE is looked for this far outside the range. */
+#define QUERY_MESSAGE_US (3600 * US_PER_SECOND)
 
-enum query_op { OP_EQ, OP_NE, OP_IN, OP_PREFIX, OP_CIDR, OP_RANGE /* [values[0], values[1]) */ };
+/* EQ takes one value, NE (none of these), IN, PREFIX and CIDR (any of these) at least one; RANGE is
+ * [values[0], values[1]), where absent leaves that side open. NE holds for NULL unless absent is among its
+ * values. */
+enum query_op { OP_EQ, OP_NE, OP_IN, OP_PREFIX, OP_CIDR, OP_RANGE, OP_COUNT };
 
 /* A value already of the column's type: text for TEXT, u64 for numbers, BOOL and enums, i64 for TS, bytes for
  * ID128, prefix for CIDR on IP. Absent (JSON null) asks for the column's NULL. */
@@ -74,8 +83,8 @@ struct query {
     enum query_scope scope;
     uint32_t tenant;
     int64_t from, to;    /* ts, half-open */
-    int64_t interval_us; /* 0: no buckets; else the first result column is `time`, the bucket's start,
-                            UTC-aligned */
+    int64_t interval_us; /* 0: no buckets; else the first result column is `time`, the bucket's start
+                            (query_bucket) */
     size_t measure_count, dimension_count, filter_count, value_count, order_count;
     enum measure measures[QUERY_MEASURES];
     enum column dimensions[QUERY_DIMENSIONS];
@@ -83,7 +92,7 @@ struct query {
     struct query_value *values; /* owned */
     struct query_order orders[QUERY_ORDERS];
     uint32_t limit;     /* rows, 1 to QUERY_LIMIT */
-    int64_t timeout_us; /* the engine stops then: ERR_TIMEOUT */
+    int64_t timeout_us; /* the engine stops then: ERR_TIMEOUT; QUERY_DEFAULT_TIMEOUT_US from query_parse */
     struct buf *text;   /* owned: the bytes of text values */
 };
 
@@ -98,8 +107,44 @@ MUST_CHECK int query_check(const struct query *query, struct err *err);
 
 /* True when a recipient column (recipient, recipient_domain, direction) is filtered or grouped by. */
 bool query_about_recipients(const struct query *query);
+/* True when a column that differs between the events of one message (stage, size, queue_id, …) is. */
+bool query_about_events(const struct query *query);
+
+/* Which events carry a measure in this question; an answer has only groups in which at least one event
+ * carries one of the measures asked for. Without buckets and dimensions there is always exactly one row. */
+enum query_counts {
+    COUNTS_ALL,        /* every event */
+    COUNTS_CLIENTS,    /* with client_address */
+    COUNTS_FIRST,      /* with first_of_message: one of each message */
+    COUNTS_RECIPIENTS, /* with recipients > 0: a message may have several, count it once in each group */
+    COUNTS_TRANSACTION /* at MAIL, RCPT, DATA or END-OF-MESSAGE: likewise */
+};
+enum query_counts query_measure_counts(const struct query *query, enum measure measure);
+bool query_event_counts(const struct event *event, enum query_counts counts);
+
+/* Start of ts's bucket, interval_us > 0, ts ≥ 0. Buckets shorter than a day divide it; longer ones are whole
+ * days, and weeks begin on Monday: all are counted from QUERY_ORIGIN_US, 1969-12-29T00:00:00Z. */
+#define QUERY_ORIGIN_US (-3 * 24 * 3600 * US_PER_SECOND)
+int64_t query_bucket(int64_t interval_us, int64_t ts);
+
+/* The engine-neutral compile step: the conditions that an engine puts on every read of events, all of them
+ * joined by AND. The tenant's is added here and nowhere else. Calls each() in order, stops at its first
+ * non-zero answer and returns it; ERR_DENIED without a scope. */
+enum query_rows {
+    QUERY_ROWS_ASKED, /* tenant, range, filters */
+    QUERY_ROWS_SIZES  /* tenant, range ± QUERY_MESSAGE_US, END-OF-MESSAGE, not a retry, size present */
+};
+struct query_condition {
+    enum column column;
+    enum query_op op;
+    const struct query_value *values; /* valid during the call */
+    size_t count;
+};
+MUST_CHECK int query_conditions(const struct query *query, enum query_rows rows,
+                                int (*each)(void *arg, const struct query_condition *condition), void *arg);
 
 const char *query_measure_name(enum measure measure);
+const char *query_op_name(enum query_op op);
 
 /* One answer, row by row. The engine calls row() on its thread; cells are valid during the call. Return
  * non-zero to stop (the engine returns that code). Cells: `time` first when interval_us > 0, then dimensions,
@@ -114,6 +159,7 @@ struct cell {
 struct query_sink {
     int (*row)(void *arg, const struct cell *cells, size_t count);
     void *arg;
+    bool truncated; /* set by the engine: there were more rows than limit */
 };
 
 #endif

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * parse: JSON (RFC 8259) → struct query. Comes from the API's body or the CLI. Refuses unknown and repeated
+ * fields, wrong types, and whatever passes a bound of query.h; every refusal names the field and what is
+ * allowed there.
+ */
+#include "query/filter.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct parse {
+    struct query *query;
+    size_t json_bytes;
+    int64_t now_us, since_us; /* since_us 0: not given */
+    bool has_from, has_to, has_limit;
+    struct err *err;
+};
+
+static const char *string_of(const json_t *json)
+{
+    return json_is_string(json) ? json_string_value(json) : "(not a string)";
+}
+
+static int check_array(struct parse *parse, const json_t *json, const char *name, size_t min, size_t max)
+{
+    if (!json_is_array(json) || json_array_size(json) < min || json_array_size(json) > max)
+        return err_set(parse->err, json_array_size(json) > max ? ERR_LIMIT : ERR_INVALID,
+                       "%s: an array of %zu to %zu", name, min, max);
+    return 0;
+}
+
+static int read_measure(const json_t *json, enum measure *out)
+{
+    for (unsigned m = 0; m < MEASURE_COUNT; m++)
+        if (strcmp(string_of(json), query_measure_name(m)) == 0) {
+            *out = m;
+            return 0;
+        }
+    return ERR_INVALID;
+}
+
+static int read_measures(struct parse *parse, const json_t *json)
+{
+    struct query *query = parse->query;
+    int rc = check_array(parse, json, "measures", 1, QUERY_MEASURES);
+    for (size_t i = 0; rc == 0 && i < json_array_size(json); i++) {
+        enum measure measure;
+        if (read_measure(json_array_get(json, i), &measure) != 0)
+            return err_set(parse->err, ERR_INVALID,
+                           "measures[%zu]: '%s' is none of requests, messages, recipients, bytes, clients", i,
+                           value_shown(string_of(json_array_get(json, i))));
+        for (size_t k = 0; k < query->measure_count; k++)
+            if (query->measures[k] == measure)
+                return err_set(parse->err, ERR_INVALID, "measures[%zu]: %s is asked for twice", i,
+                               query_measure_name(measure));
+        query->measures[query->measure_count++] = measure;
+    }
+    return rc;
+}
+
+static int read_by(struct parse *parse, const json_t *json)
+{
+    struct query *query = parse->query;
+    int rc = check_array(parse, json, "by", 0, QUERY_DIMENSIONS);
+    for (size_t i = 0; rc == 0 && i < json_array_size(json); i++) {
+        char name[32];
+        enum column column;
+        (void)snprintf(name, sizeof name, "by[%zu]", i);
+        rc = filter_column(json_array_get(json, i), name, &column, parse->err);
+        if (rc != 0)
+            return rc;
+        for (size_t k = 0; k < query->dimension_count; k++)
+            if (query->dimensions[k] == column)
+                return err_set(parse->err, ERR_INVALID, "%s: %s is there twice", name,
+                               event_columns[column].name);
+        query->dimensions[query->dimension_count++] = column;
+    }
+    return rc;
+}
+
+static int read_where(struct parse *parse, const json_t *json)
+{
+    return filter_parse_all(json, parse->json_bytes, parse->query, parse->err);
+}
+
+static int read_time(struct parse *parse, const json_t *json, const char *name, int64_t *out)
+{
+    if (!json_is_string(json) || clock_parse(slice_of(json_string_value(json)), out) != 0)
+        return err_set(parse->err, ERR_INVALID, "%s: a time as in RFC 3339, such as 2026-03-12T14:05:09Z",
+                       name);
+    return 0;
+}
+
+static int read_from(struct parse *parse, const json_t *json)
+{
+    parse->has_from = true;
+    return read_time(parse, json, "from", &parse->query->from);
+}
+
+static int read_to(struct parse *parse, const json_t *json)
+{
+    parse->has_to = true;
+    return read_time(parse, json, "to", &parse->query->to);
+}
+
+static int read_duration(struct parse *parse, const json_t *json, const char *name, int64_t *out)
+{
+    if (!json_is_string(json) || text_to_duration_us(slice_of(json_string_value(json)), out) != 0 ||
+        *out < US_PER_SECOND || *out % US_PER_SECOND != 0)
+        return err_set(parse->err, ERR_INVALID,
+                       "%s: a duration of whole seconds, such as 30s, 5m, 1h, 7d, as a string", name);
+    return 0;
+}
+
+static int read_since(struct parse *parse, const json_t *json)
+{
+    return read_duration(parse, json, "since", &parse->since_us);
+}
+
+static int read_interval(struct parse *parse, const json_t *json)
+{
+    return read_duration(parse, json, "interval", &parse->query->interval_us);
+}
+
+/* Sets order's target to the column of the answer called name. */
+static bool find_target(const struct query *query, const char *name, struct query_order *order)
+{
+    if (query->interval_us > 0 && strcmp(name, "time") == 0) {
+        order->by_bucket = true;
+        return true;
+    }
+    for (size_t i = 0; i < query->measure_count; i++)
+        if (strcmp(name, query_measure_name(query->measures[i])) == 0) {
+            order->by_measure = true;
+            order->index = i;
+            return true;
+        }
+    for (size_t i = 0; i < query->dimension_count; i++)
+        if (strcmp(name, event_columns[query->dimensions[i]].name) == 0) {
+            order->index = i;
+            return true;
+        }
+    return false;
+}
+
+static int read_order_entry(struct parse *parse, const json_t *json, size_t i)
+{
+    const json_t *by = json_object_get(json, "by"), *desc = json_object_get(json, "desc");
+    struct query_order *order = &parse->query->orders[i];
+    if (!json_is_object(json) || !json_is_string(by) || json_object_size(json) != (desc == NULL ? 1U : 2U) ||
+        (desc != NULL && !json_is_boolean(desc)))
+        return err_set(parse->err, ERR_INVALID,
+                       "order[%zu]: an object of by (a string) and desc (true or false; false when missing)",
+                       i);
+    *order = (struct query_order){.descending = json_is_true(desc)};
+    if (!find_target(parse->query, json_string_value(by), order))
+        return err_set(parse->err, ERR_INVALID,
+                       "order[%zu].by: '%s' is not in the answer; take one of its measures, of by, or time "
+                       "with an interval",
+                       i, value_shown(json_string_value(by)));
+    return 0;
+}
+
+static int read_order(struct parse *parse, const json_t *json)
+{
+    int rc = check_array(parse, json, "order", 0, QUERY_ORDERS);
+    for (size_t i = 0; rc == 0 && i < json_array_size(json); i++) {
+        rc = read_order_entry(parse, json_array_get(json, i), i);
+        parse->query->order_count++;
+    }
+    return rc;
+}
+
+static int read_limit(struct parse *parse, const json_t *json)
+{
+    json_int_t limit = json_integer_value(json);
+    if (!json_is_integer(json) || limit < 1 || limit > QUERY_LIMIT)
+        return err_set(parse->err, limit > QUERY_LIMIT ? ERR_LIMIT : ERR_INVALID,
+                       "limit: a whole number from 1 to %d", QUERY_LIMIT);
+    parse->query->limit = (uint32_t)limit;
+    parse->has_limit = true;
+    return 0;
+}
+
+/* In this order: order looks at measures, by and interval. */
+static const struct field {
+    const char *name;
+    int (*read)(struct parse *parse, const json_t *json);
+} fields[] = {
+    {"measures", read_measures}, {"by", read_by},       {"where", read_where},
+    {"from", read_from},         {"to", read_to},       {"since", read_since},
+    {"interval", read_interval}, {"order", read_order}, {"limit", read_limit},
+};
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+static int refuse_unknown(struct parse *parse, const json_t *json)
+{
+    void *at = json_object_iter((json_t *)json);
+    for (; at != NULL; at = json_object_iter_next((json_t *)json, at)) {
+        bool known = false;
+        for (size_t i = 0; i < FIELDS && !known; i++)
+            known = strcmp(json_object_iter_key(at), fields[i].name) == 0;
+        if (!known)
+            return err_set(parse->err, ERR_INVALID,
+                           "'%s' is not a field; the fields are measures, by, where, from, to, since, "
+                           "interval, order, limit",
+                           value_shown(json_object_iter_key(at)));
+    }
+    return 0;
+}
+
+static int set_range(struct parse *parse)
+{
+    struct query *query = parse->query;
+    if (parse->since_us > 0 && parse->has_from)
+        return err_set(parse->err, ERR_INVALID, "since: give since or from, not both");
+    if (!parse->has_to)
+        query->to = parse->now_us;
+    if (!parse->has_from) {
+        int64_t length = parse->since_us > 0 ? parse->since_us : QUERY_DEFAULT_RANGE_US;
+        query->from = length < query->to ? query->to - length : 0;
+    }
+    return 0;
+}
+
+/* What the question left open: its order, and the limit that its buckets need. */
+static void set_defaults(struct parse *parse)
+{
+    struct query *query = parse->query;
+    if (query->order_count == 0 && query->interval_us > 0)
+        query->orders[query->order_count++] = (struct query_order){.by_bucket = true};
+    else if (query->order_count == 0)
+        query->orders[query->order_count++] = (struct query_order){.by_measure = true, .descending = true};
+    if (!parse->has_limit)
+        query->limit =
+            query->interval_us > 0 && query->dimension_count == 0 ? QUERY_BUCKETS : QUERY_DEFAULT_ROWS;
+}
+
+static int read_document(struct parse *parse, const json_t *json)
+{
+    if (!json_is_object(json))
+        return err_set(parse->err, ERR_INVALID, "the question must be a JSON object");
+    if (json_object_get(json, "measures") == NULL)
+        return err_set(
+            parse->err, ERR_INVALID,
+            "measures: missing; name one or more of requests, messages, recipients, bytes, clients");
+    int rc = refuse_unknown(parse, json);
+    for (size_t i = 0; rc == 0 && i < FIELDS; i++) {
+        const json_t *value = json_object_get(json, fields[i].name);
+        if (value != NULL)
+            rc = fields[i].read(parse, value);
+    }
+    if (rc == 0)
+        rc = set_range(parse);
+    if (rc != 0)
+        return rc;
+    set_defaults(parse);
+    struct query checked = *parse->query; /* everything but the scope, which the caller sets */
+    checked.scope = QUERY_SCOPE_ALL;
+    return query_check(&checked, parse->err);
+}
+
+int query_parse(struct slice json, int64_t now_us, struct query **out, struct err *err)
+{
+    json_error_t error;
+    *out = NULL;
+    if (json.n > QUERY_JSON_BYTES)
+        return err_set(err, ERR_LIMIT, "the question has %zu bytes; at most %d", json.n, QUERY_JSON_BYTES);
+    json_t *document = json_loadb(json.n > 0 ? json.p : "", json.n, JSON_REJECT_DUPLICATES, &error);
+    if (document == NULL)
+        return err_set(err, ERR_INVALID, "not JSON: %s, line %d, column %d", value_shown(error.text),
+                       error.line, error.column);
+    struct query *query = calloc(1, sizeof *query);
+    struct parse parse = {.query = query, .json_bytes = json.n, .now_us = now_us, .err = err};
+    int rc = query == NULL ? err_set(err, ERR_NO_MEMORY, "out of memory") : 0;
+    if (rc == 0) {
+        query->timeout_us = QUERY_DEFAULT_TIMEOUT_US;
+        rc = read_document(&parse, document);
+    }
+    json_decref(document);
+    if (rc != 0)
+        query_destroy(&query);
+    *out = query;
+    return rc;
+}

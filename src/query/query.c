@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query: the struct's life, its names, what its measures count, and the last check before an engine. See
+ * query.h.
+ */
+#include "query/query.h"
+#include "query/filter.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+void query_destroy(struct query **query)
+{
+    if (*query == NULL)
+        return;
+    if ((*query)->text != NULL)
+        buf_fini((*query)->text);
+    free((*query)->text);
+    free((*query)->values);
+    free(*query);
+    *query = NULL;
+}
+
+const char *query_measure_name(enum measure measure)
+{
+    static const char *const names[] = {
+#define MEASURE(name, doc) #name,
+#include "measures.def"
+#undef MEASURE
+    };
+    return names[measure];
+}
+
+const char *query_op_name(enum query_op op)
+{
+    static const char *const names[] = {"eq", "ne", "in", "prefix", "cidr", "range"};
+    _Static_assert(sizeof names / sizeof *names == OP_COUNT, "a name for each op");
+    return names[op];
+}
+
+static bool is_recipient_column(enum column column)
+{
+    return column == COLUMN_recipient || column == COLUMN_recipient_domain || column == COLUMN_direction;
+}
+
+/* Columns whose value is not the same for all events of one message. */
+static bool is_event_column(enum column column)
+{
+    switch (column) {
+    case COLUMN_seq:
+    case COLUMN_edge_ts:
+    case COLUMN_hub_ts:
+    case COLUMN_ts:
+    case COLUMN_ts_corrected:
+    case COLUMN_stage:
+    case COLUMN_retry_of:
+    case COLUMN_recipients:
+    case COLUMN_recipient_count:
+    case COLUMN_queue_id:
+    case COLUMN_size:
+    case COLUMN_first_of_message:
+    case COLUMN_text_escaped:
+    case COLUMN_policy_context:
+    case COLUMN_extra:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool uses_column(const struct query *query, bool (*is)(enum column))
+{
+    for (size_t i = 0; i < query->dimension_count; i++)
+        if (is(query->dimensions[i]))
+            return true;
+    for (size_t i = 0; i < query->filter_count; i++)
+        if (is(query->filters[i].column))
+            return true;
+    return false;
+}
+
+bool query_about_recipients(const struct query *query)
+{
+    return uses_column(query, is_recipient_column);
+}
+
+bool query_about_events(const struct query *query)
+{
+    return uses_column(query, is_event_column);
+}
+
+enum query_counts query_measure_counts(const struct query *query, enum measure measure)
+{
+    bool about_events = query_about_events(query), about_recipients = query_about_recipients(query);
+    switch (measure) {
+    case MEASURE_recipients:
+        return COUNTS_RECIPIENTS;
+    case MEASURE_messages:
+    case MEASURE_bytes:
+        return about_events ? COUNTS_TRANSACTION : about_recipients ? COUNTS_RECIPIENTS : COUNTS_FIRST;
+    case MEASURE_clients:
+        return about_recipients && !about_events ? COUNTS_RECIPIENTS : COUNTS_CLIENTS;
+    default:
+        return COUNTS_ALL;
+    }
+}
+
+bool query_event_counts(const struct event *event, enum query_counts counts)
+{
+    static const struct ip zero;
+    switch (counts) {
+    case COUNTS_FIRST:
+        return event->first_of_message;
+    case COUNTS_RECIPIENTS:
+        return event->recipients > 0;
+    case COUNTS_TRANSACTION:
+        return event->stage == STAGE_MAIL || event->stage == STAGE_RCPT || event->stage == STAGE_DATA ||
+               event->stage == STAGE_END_OF_MESSAGE;
+    case COUNTS_CLIENTS:
+        return ip_compare(&event->client_address, &zero) != 0;
+    default:
+        return true;
+    }
+}
+
+int64_t query_bucket(int64_t interval_us, int64_t ts)
+{
+    int64_t since_origin = ts - QUERY_ORIGIN_US;
+    return since_origin - since_origin % interval_us + QUERY_ORIGIN_US;
+}
+
+/* The answer's columns need names of their own: recipients is a column as well as a measure. */
+static bool is_measured(const struct query *query, const char *name)
+{
+    for (size_t i = 0; i < query->measure_count; i++)
+        if (strcmp(query_measure_name(query->measures[i]), name) == 0)
+            return true;
+    return false;
+}
+
+static int check_counts(const struct query *query, struct err *err)
+{
+    if (query->measure_count == 0 || query->measure_count > QUERY_MEASURES)
+        return err_set(err, ERR_INVALID, "measures: 1 to %d are needed", QUERY_MEASURES);
+    if (query->dimension_count > QUERY_DIMENSIONS || query->filter_count > QUERY_FILTERS ||
+        query->value_count > QUERY_VALUES || query->order_count > QUERY_ORDERS)
+        return err_set(err, ERR_LIMIT, "more dimensions, filters, values or orders than a question may have");
+    for (size_t i = 0; i < query->measure_count; i++)
+        if (query->measures[i] >= MEASURE_COUNT)
+            return err_set(err, ERR_INVALID, "measures[%zu]: no such measure", i);
+    for (size_t i = 0; i < query->dimension_count; i++)
+        if (query->dimensions[i] >= COLUMN_COUNT)
+            return err_set(err, ERR_INVALID, "by[%zu]: no such column", i);
+        else if (is_measured(query, event_columns[query->dimensions[i]].name))
+            return err_set(err, ERR_INVALID, "by[%zu]: a measure of the same name is asked for", i);
+    if (query->limit == 0 || query->limit > QUERY_LIMIT)
+        return err_set(err, ERR_LIMIT, "limit: 1 to %d", QUERY_LIMIT);
+    if (query->timeout_us <= 0)
+        return err_set(err, ERR_INVALID, "the time limit must be positive");
+    return 0;
+}
+
+static int check_range(const struct query *query, struct err *err)
+{
+    int64_t interval = query->interval_us, day = 24 * 3600 * US_PER_SECOND;
+    if (query->from < 0 || query->to > QUERY_LATEST_US || query->from >= query->to)
+        return err_set(err, ERR_INVALID, "from must be before to, both between the years 1970 and 9999");
+    if (interval == 0)
+        return 0;
+    if (interval < US_PER_SECOND || (interval < day ? day % interval != 0 : interval % day != 0) ||
+        interval > QUERY_LATEST_US)
+        return err_set(err, ERR_INVALID,
+                       "interval: whole seconds that divide a day (1s, 30s, 5m, 1h, 6h, …) or whole days");
+    int64_t first = query_bucket(interval, query->from), last = query_bucket(interval, query->to - 1);
+    if ((last - first) / interval + 1 > QUERY_BUCKETS)
+        return err_set(err, ERR_LIMIT,
+                       "interval: it cuts the range into more than %d buckets; take a longer "
+                       "interval or a shorter range",
+                       QUERY_BUCKETS);
+    return 0;
+}
+
+static int check_orders(const struct query *query, struct err *err)
+{
+    for (size_t i = 0; i < query->order_count; i++) {
+        const struct query_order *order = &query->orders[i];
+        size_t bound = order->by_measure ? query->measure_count : query->dimension_count;
+        if (order->by_bucket ? query->interval_us == 0 : order->index >= bound)
+            return err_set(err, ERR_INVALID, "order[%zu]: not a column of the answer", i);
+    }
+    return 0;
+}
+
+int query_check(const struct query *query, struct err *err)
+{
+    if (query->scope != QUERY_SCOPE_TENANT && query->scope != QUERY_SCOPE_ALL)
+        return err_set(err, ERR_DENIED, "the question has no scope: whose events it may see must be set");
+    int rc = check_counts(query, err);
+    if (rc == 0)
+        rc = check_range(query, err);
+    if (rc == 0)
+        rc = check_orders(query, err);
+    for (size_t i = 0; rc == 0 && i < query->filter_count; i++)
+        rc = filter_check(query, i, err);
+    return rc;
+}
+
+static int each_filter(const struct query *query,
+                       int (*each)(void *arg, const struct query_condition *condition), void *arg)
+{
+    for (size_t i = 0; i < query->filter_count; i++) {
+        const struct query_filter *filter = &query->filters[i];
+        int rc =
+            each(arg, &(struct query_condition){filter->column, filter->op,
+                                                query->values + filter->first_value, filter->value_count});
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+int query_conditions(const struct query *query, enum query_rows rows,
+                     int (*each)(void *arg, const struct query_condition *condition), void *arg)
+{
+    bool sizes = rows == QUERY_ROWS_SIZES;
+    int64_t around_us = sizes ? QUERY_MESSAGE_US : 0;
+    const struct query_value tenant = {.u64 = query->tenant}, stage = {.u64 = STAGE_END_OF_MESSAGE},
+                             absent = {.absent = true},
+                             range[] = {{.ts = query->from - around_us}, {.ts = query->to + around_us}};
+    const struct query_condition own[] = {
+        {COLUMN_tenant, OP_EQ, &tenant, 1}, {COLUMN_ts, OP_RANGE, range, 2},
+        {COLUMN_stage, OP_EQ, &stage, 1},   {COLUMN_retry_of, OP_EQ, &absent, 1},
+        {COLUMN_size, OP_NE, &absent, 1},
+    };
+    if (query->scope != QUERY_SCOPE_TENANT && query->scope != QUERY_SCOPE_ALL)
+        return ERR_DENIED;
+    size_t first = query->scope == QUERY_SCOPE_ALL ? 1 : 0, count = sizes ? 5 : 2;
+    for (size_t i = first; i < count; i++) {
+        int rc = each(arg, &own[i]);
+        if (rc != 0)
+            return rc;
+    }
+    return sizes ? 0 : each_filter(query, each, arg);
+}
