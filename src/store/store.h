@@ -2,9 +2,11 @@
  *
  * store: the one interface to the engines. An engine is a struct of functions; the conformance suite
  * (src/store/store_conformance.c) holds for every one of them. Writing is for one thread, the loader's:
- * append rows, then commit them together with the cursor, or roll back. After ERR_ENGINE from append or
- * commit the transaction is gone: the caller rewinds to the stored cursor, halves its batch until the bad
- * record is alone, and quarantines it. An engine without transactions deduplicates on (edge, epoch, seq).
+ * append rows, then commit them together with the cursor, or roll back. After any error from append or
+ * commit the transaction is gone, and the caller rewinds to the stored cursor. ERR_ENGINE may be the rows'
+ * fault: it halves its batch until the bad record is alone, and quarantines it. Every other code (ERR_FULL,
+ * ERR_NO_MEMORY, ERR_IO, ERR_BUSY, …) is the environment's: it waits and tries the same again.
+ * An engine without transactions deduplicates on (edge, epoch, seq).
  * Asking is for any number of threads at once and never delays the writer.
  */
 #ifndef STORE_STORE_H

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * answer: see answer.h. The result is complete in memory (limit bounds it) before the first row goes to the
+ * sink: a slow reader must not hold a transaction open, which would keep the writer from checkpointing.
+ */
+#include "store/duckdb/answer.h"
+
+#include "store/duckdb/compile.h"
+#include "store/duckdb/fault.h"
+#include "store/duckdb/schema.h"
+
+#include <assert.h>
+
+enum { CELLS = 1 + QUERY_DIMENSIONS + QUERY_MEASURES };
+
+static duckdb_state bind_one(duckdb_prepared_statement prepared, idx_t i, const struct param *param)
+{
+    switch (param->type) {
+    case TYPE_U8:
+        return duckdb_bind_uint8(prepared, i, (uint8_t)param->u64);
+    case TYPE_U16:
+        return duckdb_bind_uint16(prepared, i, (uint16_t)param->u64);
+    case TYPE_U32:
+        return duckdb_bind_uint32(prepared, i, (uint32_t)param->u64);
+    case TYPE_U64:
+        return duckdb_bind_uint64(prepared, i, param->u64);
+    case TYPE_BOOL:
+        return duckdb_bind_boolean(prepared, i, param->u64 != 0);
+    case TYPE_TS:
+        return duckdb_bind_timestamp(prepared, i, (duckdb_timestamp){param->ts});
+    case TYPE_IP:
+    case TYPE_ID128:
+        return duckdb_bind_uhugeint(prepared, i, schema_from_bytes(param->bytes));
+    default:
+        return duckdb_bind_varchar_length(prepared, i, param->text.n > 0 ? param->text.p : "", param->text.n);
+    }
+}
+
+static int run(duckdb_connection connection, const struct statement *statement, duckdb_result *result,
+               struct err *err)
+{
+    duckdb_prepared_statement prepared = NULL;
+    int rc = 0;
+    if (duckdb_prepare(connection, statement->sql.p, &prepared) != DuckDBSuccess)
+        rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb question", duckdb_prepare_error(prepared));
+    for (size_t i = 0; rc == 0 && i < statement->param_count; i++)
+        if (bind_one(prepared, i + 1, &statement->params[i]) != DuckDBSuccess)
+            rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb question", duckdb_prepare_error(prepared));
+    if (rc == 0 && duckdb_execute_prepared(prepared, result) != DuckDBSuccess)
+        rc = fault_set(err, duckdb_result_error_type(result), "duckdb question", duckdb_result_error(result));
+    duckdb_destroy_prepare(&prepared);
+    return rc;
+}
+
+/* One column of the chunk at hand. */
+struct source {
+    const void *data;
+    uint64_t *validity;
+    enum column_type type; /* TYPE_TS also for the bucket, TYPE_U64 for measures */
+    char text[64];         /* of addresses and ids */
+};
+
+static struct cell text_cell(const char *text)
+{
+    return (struct cell){.type = CELL_TEXT, .text = slice_of(text)};
+}
+
+static struct cell bytes_cell(struct source *source, idx_t row)
+{
+    struct ip bytes;
+    schema_to_bytes(((const duckdb_uhugeint *)source->data)[row], bytes.b);
+    if (source->type == TYPE_IP)
+        ip_format(&bytes, source->text);
+    else
+        text_to_hex(bytes.b, sizeof bytes.b, source->text);
+    return text_cell(source->text);
+}
+
+static struct cell cell_of(struct source *source, idx_t row)
+{
+    const void *data = source->data;
+    if (source->validity != NULL && !duckdb_validity_row_is_valid(source->validity, row))
+        return (struct cell){.type = CELL_NULL};
+    switch (source->type) {
+    case TYPE_U8:
+        return (struct cell){.type = CELL_U64, .u64 = ((const uint8_t *)data)[row]};
+    case TYPE_U16:
+        return (struct cell){.type = CELL_U64, .u64 = ((const uint16_t *)data)[row]};
+    case TYPE_U32:
+        return (struct cell){.type = CELL_U64, .u64 = ((const uint32_t *)data)[row]};
+    case TYPE_U64:
+        return (struct cell){.type = CELL_U64, .u64 = ((const uint64_t *)data)[row]};
+    case TYPE_BOOL:
+        return (struct cell){.type = CELL_BOOL, .u64 = ((const bool *)data)[row]};
+    case TYPE_TS:
+        return (struct cell){.type = CELL_TS, .ts = ((const int64_t *)data)[row]};
+    case TYPE_STAGE:
+        return text_cell(event_stage_name((enum stage)((const uint8_t *)data)[row]));
+    case TYPE_DIRECTION:
+        return text_cell(event_direction_name((enum direction)(((const uint8_t *)data)[row] + 1)));
+    case TYPE_TEXT: {
+        duckdb_string_t *text = (duckdb_string_t *)data + row;
+        return (struct cell){.type = CELL_TEXT,
+                             .text = {duckdb_string_t_data(text), duckdb_string_t_length(*text)}};
+    }
+    default:
+        return bytes_cell(source, row);
+    }
+}
+
+static size_t open_sources(const struct query *query, duckdb_data_chunk chunk, struct source *sources)
+{
+    size_t count = 0;
+    if (query->interval_us > 0)
+        sources[count++].type = TYPE_TS;
+    for (size_t i = 0; i < query->dimension_count; i++)
+        sources[count++].type = event_columns[query->dimensions[i]].type;
+    for (size_t i = 0; i < query->measure_count; i++)
+        sources[count++].type = TYPE_U64;
+    assert(count == duckdb_data_chunk_get_column_count(chunk));
+    for (size_t i = 0; i < count; i++) {
+        duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, i);
+        sources[i].data = duckdb_vector_get_data(vector);
+        sources[i].validity = duckdb_vector_get_validity(vector);
+    }
+    return count;
+}
+
+struct handing {
+    const struct query *query;
+    struct query_sink *sink;
+    struct pool *pool;
+    struct pool_slot *slot;
+    uint32_t rows;
+};
+
+static int hand_chunk(struct handing *handing, duckdb_data_chunk chunk)
+{
+    struct source sources[CELLS];
+    struct cell cells[CELLS];
+    size_t count = open_sources(handing->query, chunk, sources);
+    int rc = pool_verdict(handing->pool, handing->slot);
+    for (idx_t row = 0; rc == 0 && row < duckdb_data_chunk_get_size(chunk); row++) {
+        if (handing->rows == handing->query->limit) {
+            handing->sink->truncated = true;
+            break;
+        }
+        for (size_t i = 0; i < count; i++)
+            cells[i] = cell_of(&sources[i], row);
+        rc = handing->sink->row(handing->sink->arg, cells, count);
+        handing->rows++;
+    }
+    return rc;
+}
+
+static int hand_over(struct handing *handing, duckdb_result result, struct err *err)
+{
+    int rc = 0;
+    while (rc == 0) {
+        duckdb_data_chunk chunk = duckdb_fetch_chunk(result);
+        if (chunk == NULL)
+            break;
+        rc = hand_chunk(handing, chunk);
+        duckdb_destroy_data_chunk(&chunk);
+    }
+    if (rc == ERR_TIMEOUT || rc == ERR_CANCELLED)
+        (void)err_set(err, rc, "the question was stopped while its answer was read");
+    return rc;
+}
+
+int answer(struct pool *pool, const struct query *query, struct query_sink *sink, struct err *err)
+{
+    struct handing handing = {.query = query, .sink = sink, .pool = pool};
+    struct statement statement;
+    duckdb_result result = {0};
+    sink->truncated = false;
+    int rc = compile(query, &statement, err);
+    if (rc != 0)
+        return rc;
+    rc = pool_take(pool, query->timeout_us, &handing.slot, err);
+    if (rc != 0)
+        goto out;
+    pool_begin(pool, handing.slot);
+    rc = run(handing.slot->connection, &statement, &result, err);
+    pool_end(pool, handing.slot);
+    if (rc == 0)
+        rc = hand_over(&handing, result, err);
+    else if (rc == ERR_CANCELLED && pool_verdict(pool, handing.slot) == ERR_TIMEOUT)
+        rc = err_set(err, ERR_TIMEOUT, "the question took longer than %lld ms; narrow its range or filters",
+                     (long long)(query->timeout_us / 1000));
+    duckdb_destroy_result(&result);
+    pool_give(pool, handing.slot);
+out:
+    statement_fini(&statement);
+    return rc;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * compile: see compile.h. The statement's shape:
+ *   asked    the rows asked for, each with its bucket b, dimensions d0…, and what the measures need
+ *   sizes    (with bytes) each message's size, from its END-OF-MESSAGE
+ *   counted  (with bytes, where a message may have several rows in a group) each message once a group
+ *   weighed  (likewise) the bytes of each group
+ * then the grouping. What each measure counts is query_measure_counts' to say.
+ */
+#include "store/duckdb/compile.h"
+
+#include <stdlib.h>
+
+enum { SQL_BYTES = 256 * 1024 };
+
+/* Text goes through add(): the first failure sticks in rc, later calls do nothing. */
+struct compiler {
+    const struct query *query;
+    struct statement *out;
+    int rc;
+    bool has_bytes, distinct_bytes;
+    size_t keys; /* bucket and dimensions */
+};
+
+#define add(c, ...) ((c)->rc = (c)->rc != 0 ? (c)->rc : buf_addf(&(c)->out->sql, __VA_ARGS__))
+
+static void add_param(struct compiler *c, struct param param)
+{
+    struct statement *out = c->out;
+    if (c->rc == 0 && out->param_count == out->param_room) {
+        size_t room = out->param_room == 0 ? 16 : out->param_room * 2;
+        struct param *params = realloc(out->params, room * sizeof *params);
+        if (params == NULL) {
+            c->rc = ERR_NO_MEMORY;
+            return;
+        }
+        out->params = params;
+        out->param_room = room;
+    }
+    if (c->rc != 0)
+        return;
+    out->params[out->param_count++] = param;
+    add(c, "$%zu", out->param_count);
+}
+
+static void add_value(struct compiler *c, enum column column, const struct query_value *value)
+{
+    struct param param = {
+        .type = event_columns[column].type, .u64 = value->u64, .ts = value->ts, .text = value->text};
+    if (param.type == TYPE_IP)
+        memcpy(param.bytes, value->ip.b, sizeof param.bytes);
+    else if (param.type == TYPE_ID128)
+        memcpy(param.bytes, value->id.b, sizeof param.bytes);
+    else if (param.type == TYPE_STAGE)
+        param.text = slice_of(event_stage_name((enum stage)value->u64));
+    else if (param.type == TYPE_DIRECTION)
+        param.text = slice_of(event_direction_name((enum direction)value->u64));
+    add_param(c, param);
+}
+
+/* EQ, IN and NE: a list of values, NULL beside it. */
+static void add_list(struct compiler *c, const struct query_condition *condition)
+{
+    const char *name = event_columns[condition->column].name;
+    bool not = condition->op == OP_NE, absent = false;
+    size_t listed = 0;
+    for (size_t i = 0; i < condition->count; i++) {
+        if (condition->values[i].absent) {
+            absent = true;
+            continue;
+        }
+        if (listed++ == 0)
+            add(c, "%s %sIN (", name, not ? "NOT " : "");
+        else
+            add(c, ", ");
+        add_value(c, condition->column, &condition->values[i]);
+    }
+    if (listed > 0)
+        add(c, ")");
+    if (absent || not ) /* NE holds for NULL unless NULL is listed */
+        add(c, "%s%s IS %sNULL",
+            listed == 0    ? ""
+            : not &&absent ? " AND "
+                           : " OR ",
+            name, not &&absent ? "NOT " : "");
+}
+
+static void add_each(struct compiler *c, const struct query_condition *condition)
+{
+    const char *name = event_columns[condition->column].name;
+    for (size_t i = 0; i < condition->count; i++) {
+        const struct query_value *value = &condition->values[i];
+        if (condition->op == OP_PREFIX) {
+            add(c, "%sstarts_with(%s, ", i > 0 ? " OR " : "", name);
+            add_value(c, condition->column, value);
+            add(c, ")");
+        } else {
+            struct query_value last = {0};
+            ip_prefix_last(&value->prefix, &last.ip);
+            add(c, "%s%s BETWEEN ", i > 0 ? " OR " : "", name);
+            add_value(c, condition->column, &(struct query_value){.ip = value->prefix.net});
+            add(c, " AND ");
+            add_value(c, condition->column, &last);
+        }
+    }
+}
+
+static void add_range(struct compiler *c, const struct query_condition *condition)
+{
+    const char *name = event_columns[condition->column].name;
+    const struct query_value *from = &condition->values[0], *to = &condition->values[1];
+    if (!from->absent) {
+        add(c, "%s >= ", name);
+        add_value(c, condition->column, from);
+    }
+    if (!to->absent) {
+        add(c, "%s%s < ", from->absent ? "" : " AND ", name);
+        add_value(c, condition->column, to);
+    }
+}
+
+static int add_condition(void *arg, const struct query_condition *condition)
+{
+    struct compiler *c = arg;
+    add(c, " AND (");
+    if (condition->op == OP_RANGE)
+        add_range(c, condition);
+    else if (condition->op == OP_PREFIX || condition->op == OP_CIDR)
+        add_each(c, condition);
+    else
+        add_list(c, condition);
+    add(c, ")");
+    return c->rc;
+}
+
+/* The one place that reads events. */
+static void add_events(struct compiler *c, enum query_rows rows)
+{
+    add(c, " FROM events WHERE true");
+    int rc = c->rc != 0 ? c->rc : query_conditions(c->query, rows, add_condition, c);
+    c->rc = c->rc != 0 ? c->rc : rc;
+}
+
+/* "b, d0, d1", each with prefix in front. */
+static void add_keys(struct compiler *c, const char *prefix)
+{
+    const char *comma = "";
+    if (c->query->interval_us > 0) {
+        add(c, "%sb", prefix);
+        comma = ", ";
+    }
+    for (size_t i = 0; i < c->query->dimension_count; i++) {
+        add(c, "%s%sd%zu", comma, prefix, i);
+        comma = ", ";
+    }
+}
+
+static void add_asked(struct compiler *c)
+{
+    long long interval = c->query->interval_us, origin = QUERY_ORIGIN_US;
+    add(c, "WITH asked AS NOT MATERIALIZED (SELECT ");
+    if (interval > 0)
+        add(c, "(epoch_us(ts) - (%lld)) // %lld * %lld + (%lld) AS b, ", origin, interval, interval, origin);
+    for (size_t i = 0; i < c->query->dimension_count; i++)
+        add(c, "%s AS d%zu, ", event_columns[c->query->dimensions[i]].name, i);
+    add(c, "message_id, client_address, recipients, first_of_message, stage");
+    add_events(c, QUERY_ROWS_ASKED);
+    add(c, ")");
+}
+
+static const char *carries(enum query_counts counts)
+{
+    static const char *const texts[] = {
+        [COUNTS_ALL] = "true",
+        [COUNTS_CLIENTS] = "client_address IS NOT NULL",
+        [COUNTS_FIRST] = "first_of_message",
+        [COUNTS_RECIPIENTS] = "recipients > 0",
+        [COUNTS_TRANSACTION] = "stage IN ('MAIL', 'RCPT', 'DATA', 'END-OF-MESSAGE')",
+    };
+    return texts[counts];
+}
+
+static const char *carries_measure(const struct compiler *c, enum measure measure)
+{
+    return carries(query_measure_counts(c->query, measure));
+}
+
+static void add_bytes_tables(struct compiler *c)
+{
+    add(c, ", sizes AS (SELECT message_id, max(size) AS size");
+    add_events(c, QUERY_ROWS_SIZES);
+    add(c, " GROUP BY message_id)");
+    if (!c->distinct_bytes)
+        return;
+    add(c, ", counted AS (SELECT DISTINCT ");
+    add_keys(c, "");
+    add(c, "%smessage_id FROM asked WHERE %s), weighed AS (SELECT ", c->keys > 0 ? ", " : "",
+        carries_measure(c, MEASURE_bytes));
+    add_keys(c, "");
+    add(c, "%ssum(size) AS bytes FROM counted LEFT JOIN sizes USING (message_id)", c->keys > 0 ? ", " : "");
+    if (c->keys > 0) {
+        add(c, " GROUP BY ");
+        add_keys(c, "");
+    }
+    add(c, ")");
+}
+
+static void add_measure(struct compiler *c, enum measure measure, size_t i)
+{
+    const char *filter = carries_measure(c, measure);
+    switch (measure) {
+    case MEASURE_messages:
+        add(c,
+            query_measure_counts(c->query, measure) == COUNTS_FIRST
+                ? "count(*) FILTER (%s)"
+                : "count(DISTINCT message_id) FILTER (%s)",
+            filter);
+        break;
+    case MEASURE_recipients:
+        add(c, "coalesce(sum(recipients), 0)");
+        break;
+    case MEASURE_clients:
+        add(c, "count(DISTINCT client_address) FILTER (%s)", filter);
+        break;
+    case MEASURE_bytes:
+        if (c->distinct_bytes)
+            add(c, "0 * count(*)"); /* comes from weighed; an aggregate, for the one row without keys */
+        else
+            add(c, "coalesce(sum(sizes.size) FILTER (%s), 0)", filter);
+        break;
+    default:
+        add(c, "count(*)");
+    }
+    add(c, "::UBIGINT AS m%zu", i);
+}
+
+/* Rows that carry none of the measures make no group. */
+static void add_carrying(struct compiler *c)
+{
+    for (size_t i = 0; i < c->query->measure_count; i++)
+        add(c, "%s%s", i == 0 ? " WHERE " : " OR ", carries_measure(c, c->query->measures[i]));
+}
+
+static void add_grouping(struct compiler *c)
+{
+    add(c, ", grouped AS (SELECT ");
+    add_keys(c, "");
+    for (size_t i = 0; i < c->query->measure_count; i++) {
+        add(c, "%s", i > 0 || c->keys > 0 ? ", " : "");
+        add_measure(c, c->query->measures[i], i);
+    }
+    add(c, " FROM asked");
+    if (c->has_bytes && !c->distinct_bytes)
+        add(c, " LEFT JOIN sizes USING (message_id)");
+    add_carrying(c);
+    if (c->keys > 0) {
+        add(c, " GROUP BY ");
+        add_keys(c, "");
+    }
+    add(c, ")");
+}
+
+static void add_result(struct compiler *c)
+{
+    const struct query *query = c->query;
+    add(c, " SELECT ");
+    add_keys(c, "grouped.");
+    for (size_t i = 0; i < query->measure_count; i++) {
+        bool weighed = c->distinct_bytes && query->measures[i] == MEASURE_bytes;
+        add(c, "%s%s", i > 0 || c->keys > 0 ? ", " : "",
+            weighed ? "coalesce(weighed.bytes, 0)::UBIGINT AS " : "");
+        add(c, "m%zu", i);
+    }
+    add(c, " FROM grouped");
+    if (!c->distinct_bytes)
+        return;
+    add(c, " LEFT JOIN weighed ON true");
+    if (query->interval_us > 0)
+        add(c, " AND grouped.b = weighed.b");
+    for (size_t i = 0; i < query->dimension_count; i++)
+        add(c, " AND grouped.d%zu IS NOT DISTINCT FROM weighed.d%zu", i, i);
+}
+
+/* What was asked for, then every key, so that the same question has the same answer. */
+static void add_order(struct compiler *c)
+{
+    const struct query *query = c->query;
+    size_t first_measure = c->keys + 1, first_dimension = query->interval_us > 0 ? 2 : 1;
+    const char *comma = " ORDER BY ";
+    for (size_t i = 0; i < query->order_count; i++, comma = ", ") {
+        const struct query_order *order = &query->orders[i];
+        size_t column = order->by_bucket    ? 1
+                        : order->by_measure ? first_measure + order->index
+                                            : first_dimension + order->index;
+        add(c, "%s%zu %s NULLS LAST", comma, column, order->descending ? "DESC" : "ASC");
+    }
+    for (size_t i = 0; i < c->keys; i++, comma = ", ")
+        add(c, "%s%zu ASC NULLS LAST", comma, i + 1);
+    add(c, " LIMIT %lu", (unsigned long)query->limit + 1);
+}
+
+int compile(const struct query *query, struct statement *out, struct err *err)
+{
+    struct compiler c = {.query = query, .out = out};
+    *out = (struct statement){0};
+    buf_init(&out->sql, SQL_BYTES);
+    for (size_t i = 0; i < query->measure_count; i++)
+        c.has_bytes = c.has_bytes || query->measures[i] == MEASURE_bytes;
+    c.distinct_bytes = c.has_bytes && query_measure_counts(query, MEASURE_bytes) != COUNTS_FIRST;
+    c.keys = query->dimension_count + (query->interval_us > 0);
+    add_asked(&c);
+    if (c.has_bytes)
+        add_bytes_tables(&c);
+    add_grouping(&c);
+    add_result(&c);
+    add_order(&c);
+    if (c.rc == 0)
+        c.rc = buf_add(&out->sql, "", 1);
+    if (c.rc != 0)
+        statement_fini(out);
+    return c.rc != 0 ? err_set(err, c.rc, "the question is too large for one statement, or has no scope") : 0;
+}
+
+void statement_fini(struct statement *statement)
+{
+    buf_fini(&statement->sql);
+    free(statement->params);
+    *statement = (struct statement){0};
+}

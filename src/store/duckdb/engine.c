@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * engine: DuckDB behind store.h: one file, one writer, a pool of connections that answer questions. When
+ * DuckDB declares its database object dead (it does after some failed writes), the file is opened again: the
+ * questions that run are cancelled, new ones wait, and the writer goes on from the stored cursor.
+ */
+#include "base/log.h"
+#include "store/duckdb/answer.h"
+#include "store/duckdb/writer.h"
+#include "store/engines.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct store {
+    const struct store_engine *engine;
+    struct file file;
+    struct writer writer;
+    bool broken;           /* the file could not be opened again yet */
+    struct pool pool;      /* opened with the store */
+    pthread_mutex_t mutex; /* of the two below */
+    struct store_cursor cursor;
+    uint64_t rows;
+    atomic_uint_least64_t commits, rollbacks, queries, query_errors;
+};
+
+/* What other threads may know of the writer. */
+static void publish(struct store *store)
+{
+    (void)pthread_mutex_lock(&store->mutex);
+    store->cursor = store->writer.cursor;
+    store->rows = store->writer.rows;
+    (void)pthread_mutex_unlock(&store->mutex);
+}
+
+static int reopen(struct store *store, struct err *err)
+{
+    log_warning("store: %s is opened again after a fatal error", store->file.path);
+    pool_pause(&store->pool);
+    writer_close(&store->writer);
+    file_close(&store->file);
+    store->broken = true;
+    int rc = file_reopen(&store->file, err);
+    if (rc == 0)
+        rc = writer_open(&store->writer, &store->file, err);
+    if (rc != 0)
+        return rc; /* questions stay out; the writer's next call tries again */
+    store->broken = false;
+    publish(store);
+    pool_resume(&store->pool);
+    return 0;
+}
+
+/* After a failed write: the caller's error stays the one that is told. Questions share the writer's memory,
+ * so when there is none left they go first, and the writer's caller tries again. */
+static int after_failure(struct store *store, int rc, struct err *err)
+{
+    struct err ignored;
+    atomic_fetch_add(&store->rollbacks, 1);
+    if (rc == ERR_LIMIT) {
+        pool_interrupt(&store->pool);
+        rc = err_set(err, ERR_NO_MEMORY,
+                     "duckdb has no memory left for writing; running questions were cancelled "
+                     "(give it more: store_memory)");
+    }
+    if (store->writer.fatal && reopen(store, &ignored) != 0)
+        log_error("store: %s can't be opened again (%s); it is tried with the next write", store->file.path,
+                  ignored.detail);
+    return rc;
+}
+
+static int duck_append(struct store *store, const struct event *rows, size_t count, struct err *err)
+{
+    int rc = store->broken ? reopen(store, err) : 0;
+    if (rc != 0)
+        return rc;
+    rc = writer_append(&store->writer, rows, count, err);
+    return rc != 0 ? after_failure(store, rc, err) : 0;
+}
+
+static int duck_commit(struct store *store, struct store_cursor cursor, struct err *err)
+{
+    int rc = store->broken ? reopen(store, err) : 0;
+    if (rc != 0)
+        return rc;
+    rc = writer_commit(&store->writer, cursor, err);
+    if (rc != 0)
+        return after_failure(store, rc, err);
+    atomic_fetch_add(&store->commits, 1);
+    publish(store);
+    return 0;
+}
+
+static int duck_rollback(struct store *store, struct err *err)
+{
+    (void)err;
+    if (!store->broken)
+        writer_rollback(&store->writer);
+    atomic_fetch_add(&store->rollbacks, 1);
+    return 0;
+}
+
+static int duck_cursor(struct store *store, struct store_cursor *out, struct err *err)
+{
+    (void)err;
+    (void)pthread_mutex_lock(&store->mutex);
+    *out = store->cursor;
+    (void)pthread_mutex_unlock(&store->mutex);
+    return 0;
+}
+
+static int duck_query(struct store *store, const struct query *query, struct query_sink *sink,
+                      struct err *err)
+{
+    atomic_fetch_add(&store->queries, 1);
+    int rc = answer(&store->pool, query, sink, err);
+    if (rc != 0)
+        atomic_fetch_add(&store->query_errors, 1);
+    return rc;
+}
+
+static void duck_interrupt(struct store *store)
+{
+    pool_interrupt(&store->pool);
+}
+
+static void duck_stats(struct store *store, struct store_stats *out)
+{
+    *out = (struct store_stats){
+        .commits = atomic_load(&store->commits),
+        .rollbacks = atomic_load(&store->rollbacks),
+        .queries = atomic_load(&store->queries),
+        .query_errors = atomic_load(&store->query_errors),
+        .queries_running = pool_running(&store->pool),
+        .bytes = file_bytes(&store->file),
+    };
+    (void)pthread_mutex_lock(&store->mutex);
+    out->rows = store->rows;
+    (void)pthread_mutex_unlock(&store->mutex);
+}
+
+static void duck_close(struct store **handle)
+{
+    struct store *store = *handle;
+    pool_pause(&store->pool);
+    pool_close(&store->pool);
+    writer_close(&store->writer);
+    file_close(&store->file);
+    (void)pthread_mutex_destroy(&store->mutex);
+    free(store);
+    *handle = NULL;
+}
+
+static int duck_open(struct store **out, const struct store_options *options, struct err *err)
+{
+    struct store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        return err_set(err, ERR_NO_MEMORY, "out of memory");
+    store->engine = &duckdb_engine;
+    int rc = file_open(&store->file, options, err);
+    if (rc != 0)
+        goto free_store;
+    rc = writer_open(&store->writer, &store->file, err);
+    if (rc != 0)
+        goto close_file;
+    rc = pool_open(&store->pool, &store->file, options->query_threads, err);
+    if (rc != 0)
+        goto close_writer;
+    (void)pthread_mutex_init(&store->mutex, NULL);
+    publish(store);
+    *out = store;
+    return 0;
+close_writer:
+    writer_close(&store->writer);
+close_file:
+    file_close(&store->file);
+free_store:
+    free(store);
+    return rc;
+}
+
+const struct store_engine duckdb_engine = {
+    .name = "duckdb",
+    .open = duck_open,
+    .close = duck_close,
+    .cursor = duck_cursor,
+    .append = duck_append,
+    .commit = duck_commit,
+    .rollback = duck_rollback,
+    .query = duck_query,
+    .interrupt = duck_interrupt,
+    .stats = duck_stats,
+};

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fault: what DuckDB says went wrong → an error code of ours. Pure.
+ */
+#ifndef STORE_DUCKDB_FAULT_H
+#define STORE_DUCKDB_FAULT_H
+
+#include "base/err.h"
+
+#include <duckdb.h>
+
+/* Fills *err (may be NULL) from type and text (may be NULL; one line of it is kept) and returns the code:
+ * ERR_FULL (disk), ERR_LIMIT (memory), ERR_CANCELLED (interrupted), ERR_BUSY (another process has the file),
+ * ERR_DENIED, ERR_VERSION (written by a newer DuckDB), else ERR_ENGINE. */
+int fault_set(struct err *err, duckdb_error_type type, const char *what, const char *text);
+
+/* True when the database object refuses everything from now on and has to be opened again. */
+bool fault_is_fatal(duckdb_error_type type, const char *text);
+
+/* Runs one statement without result. */
+MUST_CHECK int fault_run(duckdb_connection connection, const char *sql, bool *fatal, struct err *err);
+
+#endif

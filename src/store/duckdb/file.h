@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * file: one database file of DuckDB and its opening order (DESIGN §5). Today there is one,
+ * DIR/events-current.duckdb; partition files of closed months will stand beside it. Damage is set aside, the
+ * WAL first, then the file, under their names with ".damaged-<time>"; then a new file begins with the cursor
+ * at {0,0}.
+ */
+#ifndef STORE_DUCKDB_FILE_H
+#define STORE_DUCKDB_FILE_H
+
+#include "store/store.h"
+
+#include <duckdb.h>
+#include <limits.h>
+
+struct file {
+    duckdb_database database;
+    char dir[PATH_MAX - 128];
+    char path[PATH_MAX];
+    uint64_t memory_bytes;
+    uint32_t threads;
+};
+
+/* Opens, checks, locks the configuration. ERR_BUSY (another process), ERR_DENIED, ERR_FULL, ERR_VERSION,
+ * ERR_LIMIT (path), ERR_ENGINE. */
+MUST_CHECK int file_open(struct file *file, const struct store_options *options, struct err *err);
+/* Again after file_close, with the same options. */
+MUST_CHECK int file_reopen(struct file *file, struct err *err);
+void file_close(struct file *file);
+
+MUST_CHECK int file_connect(struct file *file, duckdb_connection *out, struct err *err);
+uint64_t file_bytes(const struct file *file); /* the file and its WAL on disk */
+
+#endif

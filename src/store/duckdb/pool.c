@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pool: see pool.h. DuckDB forgets an interrupt that comes before a statement begins, so the watchdog repeats
+ * it until the statement ended.
+ */
+#include "store/duckdb/pool.h"
+
+#include <assert.h>
+#include <time.h>
+
+#define REPEAT_US (10 * 1000)
+
+/* Waits for a change, until_us at the latest (monotonic). */
+static void wait_until(struct pool *pool, int64_t until_us)
+{
+    struct timespec at = {.tv_sec = until_us / US_PER_SECOND, .tv_nsec = until_us % US_PER_SECOND * 1000};
+    (void)pthread_cond_timedwait(&pool->changed, &pool->mutex, &at);
+}
+
+/* Interrupts what is due; returns when to look again. */
+static int64_t watch(struct pool *pool, int64_t now_us)
+{
+    int64_t next_us = now_us + 3600 * US_PER_SECOND;
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
+        struct pool_slot *slot = &pool->slots[i];
+        if (!slot->busy)
+            continue;
+        slot->overdue = slot->overdue || now_us >= slot->deadline_us;
+        bool due = slot->overdue || slot->cancelled;
+        if (due && slot->executing)
+            duckdb_interrupt(slot->connection);
+        int64_t slot_us = due ? now_us + REPEAT_US : slot->deadline_us;
+        next_us = slot_us < next_us ? slot_us : next_us;
+    }
+    return next_us;
+}
+
+static void *watchdog(void *arg)
+{
+    struct pool *pool = arg;
+    (void)pthread_mutex_lock(&pool->mutex);
+    while (!pool->stopping)
+        wait_until(pool, watch(pool, clock_monotonic_us()));
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+int pool_open(struct pool *pool, struct file *file, uint32_t slots, struct err *err)
+{
+    pthread_condattr_t monotonic;
+    *pool = (struct pool){.file = file,
+                          .slots_count = slots < 1            ? 1
+                                         : slots > POOL_SLOTS ? POOL_SLOTS
+                                                              : slots};
+    (void)pthread_mutex_init(&pool->mutex, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&pool->changed, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    int rc = pthread_create(&pool->watchdog, NULL, watchdog, pool);
+    pool->started = true;
+    if (rc != 0) {
+        pool->started = false;
+        rc = err_errno(err, rc, "the store's watchdog can't be started");
+        pool_close(pool);
+    }
+    return rc;
+}
+
+static void signal_change(struct pool *pool)
+{
+    (void)pthread_cond_broadcast(&pool->changed);
+}
+
+static void disconnect_all(struct pool *pool)
+{
+    for (uint32_t i = 0; i < pool->slots_count; i++)
+        duckdb_disconnect(&pool->slots[i].connection);
+}
+
+void pool_close(struct pool *pool)
+{
+    assert(pool->busy_count == 0);
+    if (pool->started) {
+        (void)pthread_mutex_lock(&pool->mutex);
+        pool->stopping = true;
+        signal_change(pool);
+        (void)pthread_mutex_unlock(&pool->mutex);
+        (void)pthread_join(pool->watchdog, NULL);
+    }
+    disconnect_all(pool);
+    (void)pthread_cond_destroy(&pool->changed);
+    (void)pthread_mutex_destroy(&pool->mutex);
+    *pool = (struct pool){0};
+}
+
+static struct pool_slot *free_slot(struct pool *pool)
+{
+    for (uint32_t i = 0; !pool->paused && i < pool->slots_count; i++)
+        if (!pool->slots[i].busy)
+            return &pool->slots[i];
+    return NULL;
+}
+
+int pool_take(struct pool *pool, int64_t timeout_us, struct pool_slot **out, struct err *err)
+{
+    int64_t now_us = clock_monotonic_us();
+    int64_t until_us = now_us + (timeout_us < POOL_WAIT_US ? timeout_us : POOL_WAIT_US);
+    struct pool_slot *slot;
+    int rc = 0;
+    (void)pthread_mutex_lock(&pool->mutex);
+    while ((slot = free_slot(pool)) == NULL && clock_monotonic_us() < until_us)
+        wait_until(pool, until_us);
+    if (slot == NULL)
+        rc = err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
+    else if (slot->connection == NULL)
+        rc = file_connect(pool->file, &slot->connection, err);
+    if (rc == 0) {
+        slot->busy = true;
+        slot->executing = slot->overdue = slot->cancelled = false;
+        slot->deadline_us = now_us + timeout_us;
+        pool->busy_count++;
+        *out = slot;
+        signal_change(pool);
+    }
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return rc;
+}
+
+void pool_give(struct pool *pool, struct pool_slot *slot)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    slot->busy = false;
+    pool->busy_count--;
+    signal_change(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+static void set_executing(struct pool *pool, struct pool_slot *slot, bool executing)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    slot->executing = executing;
+    if (executing)
+        signal_change(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_begin(struct pool *pool, struct pool_slot *slot)
+{
+    set_executing(pool, slot, true);
+}
+
+void pool_end(struct pool *pool, struct pool_slot *slot)
+{
+    set_executing(pool, slot, false);
+}
+
+int pool_verdict(struct pool *pool, struct pool_slot *slot)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    int rc = slot->cancelled                                              ? ERR_CANCELLED
+             : slot->overdue || clock_monotonic_us() >= slot->deadline_us ? ERR_TIMEOUT
+                                                                          : 0;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return rc;
+}
+
+static void cancel_all(struct pool *pool)
+{
+    for (uint32_t i = 0; i < pool->slots_count; i++)
+        pool->slots[i].cancelled = pool->slots[i].busy;
+    signal_change(pool);
+}
+
+void pool_interrupt(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    cancel_all(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_pause(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    pool->paused = true;
+    cancel_all(pool);
+    while (pool->busy_count > 0)
+        (void)pthread_cond_wait(&pool->changed, &pool->mutex);
+    disconnect_all(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_resume(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    pool->paused = false;
+    signal_change(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+uint32_t pool_running(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    uint32_t running = pool->busy_count;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return running;
+}

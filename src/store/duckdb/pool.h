@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pool: the connections that answer questions, at most query_threads at once, and the watchdog that stops
+ * those that take too long. A question that finds no free connection waits a bounded time. Any thread.
+ */
+#ifndef STORE_DUCKDB_POOL_H
+#define STORE_DUCKDB_POOL_H
+
+#include "store/duckdb/file.h"
+
+#include <pthread.h>
+
+enum { POOL_SLOTS = 64 };
+#define POOL_WAIT_US (2 * US_PER_SECOND) /* for a free connection, then ERR_BUSY */
+
+struct pool_slot {
+    duckdb_connection connection; /* made at first use */
+    bool busy, executing, overdue, cancelled;
+    int64_t deadline_us; /* monotonic */
+};
+
+struct pool {
+    struct file *file; /* borrowed */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* a slot became free, executing or cancelled, or the pool stops */
+    pthread_t watchdog;
+    bool started, stopping, paused;
+    uint32_t slots_count, busy_count;
+    struct pool_slot slots[POOL_SLOTS];
+};
+
+MUST_CHECK int pool_open(struct pool *pool, struct file *file, uint32_t slots, struct err *err);
+void pool_close(struct pool *pool); /* no question may be running */
+
+/* A slot of one's own until pool_give. ERR_BUSY, ERR_ENGINE. */
+MUST_CHECK int pool_take(struct pool *pool, int64_t timeout_us, struct pool_slot **out, struct err *err);
+void pool_give(struct pool *pool, struct pool_slot *slot);
+
+/* Between these two the watchdog may interrupt the slot's connection. */
+void pool_begin(struct pool *pool, struct pool_slot *slot);
+void pool_end(struct pool *pool, struct pool_slot *slot);
+
+/* ERR_CANCELLED or ERR_TIMEOUT when the slot was stopped, else 0. */
+MUST_CHECK int pool_verdict(struct pool *pool, struct pool_slot *slot);
+
+void pool_interrupt(struct pool *pool); /* cancels what runs now */
+/* Cancels, waits until nothing runs, and lets no question in until pool_resume: the file is opened again. */
+void pool_pause(struct pool *pool);
+void pool_resume(struct pool *pool);
+uint32_t pool_running(struct pool *pool);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * recount: see recount.h.
+ */
+#include "store/recount.h"
+
+#include "store/fixture.h"
+
+#include <search.h>
+#include <stdlib.h>
+
+struct message_size {
+    struct id128 id; /* first: compared as a set of ids is */
+    uint64_t size;
+};
+
+static int compare_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct id128));
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    return strcmp(((const struct recount_row *)a)->key, ((const struct recount_row *)b)->key);
+}
+
+/* True when id is new in the set. */
+static bool set_add(void **set, const void *id)
+{
+    void *copy = malloc(sizeof(struct id128));
+    if (copy == NULL)
+        abort();
+    memcpy(copy, id, sizeof(struct id128));
+    void **found = tsearch(copy, set, compare_ids);
+    bool is_new = *found == copy;
+    if (!is_new)
+        free(copy);
+    return is_new;
+}
+
+static uint64_t number_of(const void *field, enum column_type type)
+{
+    switch (type) {
+    case TYPE_U16:
+        return *(const uint16_t *)field;
+    case TYPE_U32:
+        return *(const uint32_t *)field;
+    case TYPE_U64:
+        return *(const uint64_t *)field;
+    default: /* BOOL, U8, enums */
+        return *(const uint8_t *)field;
+    }
+}
+
+struct cell recount_cell(const struct event *event, enum column column, char text[64])
+{
+    static const uint8_t zero[16];
+    const struct column_info *info = &event_columns[column];
+    const void *field = (const char *)event + info->offset;
+    struct cell cell = {.type = CELL_TEXT, .text = {text, 0}};
+    switch (info->type) {
+    case TYPE_TEXT:
+        cell.text = *(const struct slice *)field;
+        if (cell.text.n == 0 && info->nullable)
+            cell.type = CELL_NULL;
+        return cell;
+    case TYPE_TS:
+        return (struct cell){.type = CELL_TS, .ts = *(const int64_t *)field};
+    case TYPE_IP:
+        ip_format(field, text);
+        break;
+    case TYPE_ID128:
+        text_to_hex(field, 16, text);
+        break;
+    case TYPE_STAGE:
+        cell.text = slice_of(event_stage_name((enum stage)number_of(field, info->type)));
+        return cell;
+    case TYPE_DIRECTION:
+        cell.text = slice_of(event_direction_name((enum direction)number_of(field, info->type)));
+        if (cell.text.n == 0)
+            cell.type = CELL_NULL;
+        return cell;
+    default:
+        cell.u64 = number_of(field, info->type);
+        cell.type = info->type == TYPE_BOOL           ? CELL_BOOL
+                    : cell.u64 == 0 && info->nullable ? CELL_NULL
+                                                      : CELL_U64;
+        return cell;
+    }
+    cell.text.n = strlen(text);
+    if (info->nullable && memcmp(field, zero, 16) == 0)
+        cell.type = CELL_NULL;
+    return cell;
+}
+
+static bool same(const struct event *event, enum column column, const struct query_value *value)
+{
+    const struct column_info *info = &event_columns[column];
+    const void *field = (const char *)event + info->offset;
+    char text[64];
+    bool is_null = recount_cell(event, column, text).type == CELL_NULL;
+    if (value->absent || is_null)
+        return value->absent && is_null;
+    switch (info->type) {
+    case TYPE_TEXT:
+        return slice_equal(*(const struct slice *)field, value->text);
+    case TYPE_TS:
+        return *(const int64_t *)field == value->ts;
+    case TYPE_IP:
+        return memcmp(field, value->ip.b, 16) == 0;
+    case TYPE_ID128:
+        return memcmp(field, value->id.b, 16) == 0;
+    default:
+        return number_of(field, info->type) == value->u64;
+    }
+}
+
+static bool inside(const struct event *event, enum column column, const struct query_value *values)
+{
+    const struct column_info *info = &event_columns[column];
+    const void *field = (const char *)event + info->offset;
+    if (info->type == TYPE_TS) {
+        int64_t ts = *(const int64_t *)field;
+        return (values[0].absent || ts >= values[0].ts) && (values[1].absent || ts < values[1].ts);
+    }
+    uint64_t number = number_of(field, info->type);
+    if (number == 0 && info->nullable)
+        return false;
+    return (values[0].absent || number >= values[0].u64) && (values[1].absent || number < values[1].u64);
+}
+
+static bool fits_one(const struct event *event, const struct query_filter *filter,
+                     const struct query_value *value)
+{
+    const void *field = (const char *)event + event_columns[filter->column].offset;
+    const struct slice *text = field;
+    if (filter->op == OP_PREFIX)
+        return text->n >= value->text.n && memcmp(text->p, value->text.p, value->text.n) == 0;
+    if (filter->op == OP_CIDR)
+        return ip_prefix_contains(&value->prefix, field);
+    return same(event, filter->column, value);
+}
+
+static bool fits(const struct query *query, const struct query_filter *filter, const struct event *event)
+{
+    const struct query_value *values = query->values + filter->first_value;
+    char text[64];
+    bool any = false;
+    if (filter->op == OP_RANGE)
+        return inside(event, filter->column, values);
+    if ((filter->op == OP_PREFIX || filter->op == OP_CIDR) &&
+        recount_cell(event, filter->column, text).type == CELL_NULL)
+        return false;
+    for (size_t i = 0; i < filter->value_count; i++)
+        any = any || fits_one(event, filter, &values[i]);
+    return filter->op == OP_NE ? !any : any;
+}
+
+static bool visible(const struct query *query, const struct event *event, int64_t around_us)
+{
+    return (query->scope == QUERY_SCOPE_ALL || event->tenant == query->tenant) &&
+           event->ts >= query->from - around_us && event->ts < query->to + around_us;
+}
+
+static bool asked(const struct query *query, const struct event *event)
+{
+    bool all = visible(query, event, 0);
+    for (size_t i = 0; all && i < query->filter_count; i++)
+        all = fits(query, &query->filters[i], event);
+    return all;
+}
+
+static void note_size(struct recount *recount, const struct event *event)
+{
+    struct message_size *size = calloc(1, sizeof *size);
+    if (size == NULL)
+        abort();
+    size->id = event->message_id;
+    struct message_size *found = *(struct message_size **)tsearch(size, &recount->sizes, compare_ids);
+    found->size = event->size > found->size ? event->size : found->size;
+    if (found != size)
+        free(size);
+}
+
+static uint64_t size_of(const struct recount *recount, const struct event *event)
+{
+    struct message_size **found =
+        (struct message_size **)tfind(&event->message_id, &recount->sizes, compare_ids);
+    return found != NULL ? (*found)->size : 0;
+}
+
+static struct recount_row *row_of(struct recount *recount, const char *key)
+{
+    struct recount_row *row = calloc(1, sizeof *row);
+    if (row == NULL || (row->key = strdup(key)) == NULL)
+        abort();
+    struct recount_row *found = *(struct recount_row **)tsearch(row, &recount->groups, compare_rows);
+    if (found != row) {
+        free(row->key);
+        free(row);
+    }
+    return found;
+}
+
+static void key_of(const struct query *query, const struct event *event, struct buf *key)
+{
+    struct cell cells[1 + QUERY_DIMENSIONS];
+    char texts[QUERY_DIMENSIONS][64];
+    size_t count = 0;
+    buf_clear(key);
+    if (query->interval_us > 0)
+        cells[count++] = (struct cell){.type = CELL_TS, .ts = query_bucket(query->interval_us, event->ts)};
+    for (size_t i = 0; i < query->dimension_count; i++)
+        cells[count++] = recount_cell(event, query->dimensions[i], texts[i]);
+    fixture_row(key, cells, count);
+    if (buf_add(key, "", 1) != 0)
+        abort();
+}
+
+/* A message counts once in each group, where it was met by an event that carries the measure. */
+static void count_message(const struct recount *recount, struct recount_row *row, const struct event *event)
+{
+    if (!set_add(&row->messages, event->message_id.b))
+        return;
+    row->measures[MEASURE_messages]++;
+    row->measures[MEASURE_bytes] += size_of(recount, event);
+}
+
+static bool carries(const struct query *query, const struct event *event, enum measure measure)
+{
+    return query_event_counts(event, query_measure_counts(query, measure));
+}
+
+static void count_event(struct recount *recount, const struct event *event, struct buf *key)
+{
+    static const struct ip zero;
+    const struct query *query = recount->query;
+    bool any = false;
+    for (size_t i = 0; i < query->measure_count; i++)
+        any = any || carries(query, event, query->measures[i]);
+    if (!any)
+        return;
+    key_of(query, event, key);
+    struct recount_row *row = row_of(recount, key->p);
+    row->measures[MEASURE_requests]++;
+    row->measures[MEASURE_recipients] += event->recipients;
+    if (carries(query, event, MEASURE_messages))
+        count_message(recount, row, event);
+    if (carries(query, event, MEASURE_clients) && ip_compare(&event->client_address, &zero) != 0 &&
+        set_add(&row->clients, event->client_address.b))
+        row->measures[MEASURE_clients]++;
+}
+
+static _Thread_local size_t walked;
+
+static void count_row(const void *node, VISIT visit, int depth)
+{
+    (void)node;
+    (void)depth;
+    if (visit == postorder || visit == leaf)
+        walked++;
+}
+
+void recount_init(struct recount *recount, const struct query *query, const struct event *events,
+                  size_t count)
+{
+    struct buf key;
+    *recount = (struct recount){.query = query, .events = events, .event_count = count};
+    buf_init(&key, 1 << 20);
+    for (size_t i = 0; i < count; i++)
+        if (visible(query, &events[i], QUERY_MESSAGE_US) && events[i].stage == STAGE_END_OF_MESSAGE &&
+            events[i].retry_of == 0 && events[i].size > 0)
+            note_size(recount, &events[i]);
+    if (query->interval_us == 0 && query->dimension_count == 0)
+        (void)row_of(recount, "");
+    for (size_t i = 0; i < count; i++)
+        if (asked(query, &events[i]))
+            count_event(recount, &events[i], &key);
+    buf_fini(&key);
+    walked = 0;
+    twalk(recount->groups, count_row);
+    recount->rows = walked;
+}
+
+static void free_row(void *node)
+{
+    struct recount_row *row = node;
+    tdestroy(row->messages, free);
+    tdestroy(row->clients, free);
+    free(row->key);
+    free(row);
+}
+
+void recount_fini(struct recount *recount)
+{
+    tdestroy(recount->groups, free_row);
+    tdestroy(recount->sizes, free);
+}
+
+const struct recount_row *recount_find(const struct recount *recount, const char *key)
+{
+    struct recount_row wanted = {.key = (char *)key};
+    struct recount_row **found = (struct recount_row **)tfind(&wanted, &recount->groups, compare_rows);
+    return found != NULL ? *found : NULL;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store: picks the engine by name and passes every call on. See store.h.
+ */
+#include "store/engines.h"
+
+static const struct store_engine *const engines[] = {&duckdb_engine, &null_engine};
+
+static const struct store_engine *engine_of(const struct store *store)
+{
+    return *(const struct store_engine *const *)(const void *)store; /* its first member */
+}
+
+int store_open(struct store **out, const struct store_options *options, struct err *err)
+{
+    *out = NULL;
+    for (size_t i = 0; i < sizeof engines / sizeof *engines; i++)
+        if (strcmp(engines[i]->name, options->engine) == 0)
+            return engines[i]->open(out, options, err);
+    return err_set(err, ERR_UNSUPPORTED,
+                   "store: the engine '%.32s' is not in this build; take duckdb or null", options->engine);
+}
+
+void store_close(struct store **store)
+{
+    if (*store != NULL)
+        engine_of(*store)->close(store);
+}
+
+int store_cursor(struct store *store, struct store_cursor *out, struct err *err)
+{
+    return engine_of(store)->cursor(store, out, err);
+}
+
+int store_append(struct store *store, const struct event *rows, size_t count, struct err *err)
+{
+    return engine_of(store)->append(store, rows, count, err);
+}
+
+int store_commit(struct store *store, struct store_cursor cursor, struct err *err)
+{
+    return engine_of(store)->commit(store, cursor, err);
+}
+
+int store_rollback(struct store *store, struct err *err)
+{
+    return engine_of(store)->rollback(store, err);
+}
+
+int store_query(struct store *store, const struct query *query, struct query_sink *sink, struct err *err)
+{
+    int rc = query_check(query, err);
+    return rc != 0 ? rc : engine_of(store)->query(store, query, sink, err);
+}
+
+void store_interrupt(struct store *store)
+{
+    engine_of(store)->interrupt(store);
+}
+
+void store_get_stats(struct store *store, struct store_stats *out)
+{
+    engine_of(store)->stats(store, out);
+}
