@@ -97,7 +97,7 @@ static int write_tail(struct answer *answer)
 static int ask(struct api_call *call, struct query *query)
 {
     struct answer answer = {.call = call, .query = query, .limit = query->limit};
-    struct query_sink sink = {take_row, &answer};
+    struct query_sink sink = {.row = take_row, .arg = &answer};
     if (query->limit < QUERY_LIMIT)
         query->limit++;
     int rc = call_rows_begin(call);
@@ -106,6 +106,7 @@ static int ask(struct api_call *call, struct query *query)
     call->reply->limit -= TAIL_BYTES;
     rc = store_query(call->context->store, query, &sink, &call->err);
     call->reply->limit += TAIL_BYTES;
+    answer.truncated = answer.truncated || sink.truncated;
     return rc != 0 ? rc : write_tail(&answer);
 }
 
