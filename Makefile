@@ -20,9 +20,7 @@ check:
 	@tools/check
 ## make bench    measure, print the table with the bars beside it
 bench:
-	@tools/bootstrap test
-	@tools/build release
-	@bench/run
+	@tools/bench
 ## make torture  the long tests: random kills, power cuts, floods (TORTURE_SECONDS each, 600 by default)
 torture:
 	@tools/torture
