@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units are hardened; both packages install into a bare Debian, and the programs in them work there."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+UNITS = ["policy-proxy.service", "mail-analytics.service"]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_exposure_of_the_unit_is_low(unit):
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", f"packaging/systemd/{unit}"],
+                          cwd=ROOT, capture_output=True, text=True, check=False)
+    exposure = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert exposure, done.stdout + done.stderr
+    assert float(exposure[1]) <= 2.0, done.stdout
+
+
+@pytest.mark.parametrize("unit", UNITS + ["policy-proxy.socket"])
+def test_systemd_understands_the_unit(unit, tmp_path):
+    """Only the programs are replaced: they aren't installed here."""
+    for file in (ROOT / "packaging/systemd").iterdir():
+        text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", file.read_text(), flags=re.M)
+        (tmp_path / file.name).write_text(text)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / unit], capture_output=True, text=True,
+                          env=os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"}, check=False)
+    complaints = [line for line in done.stderr.splitlines() if str(tmp_path) in line or unit in line]
+    assert not complaints, done.stderr
+
+
+@pytest.fixture(scope="module")
+def packages():
+    """Fresh ones, as an operator would build them."""
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    done = subprocess.run([ROOT / "tools/deb"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sorted((ROOT / "dist").glob("*.deb"))
+
+
+@pytest.fixture(scope="module")
+def bare_debian():
+    """A debootstrapped root that has never seen this project, kept below build/ for the next run."""
+    root = ROOT / "build/bare-debian"
+    if not (root / "done").exists():
+        shutil.rmtree(root, ignore_errors=True)
+        mirrors = re.findall(r"^(?:URIs:|deb) (\S+)", "\n".join(
+            file.read_text() for file in sorted(pathlib.Path("/etc/apt").glob("sources.list*/*.sources"))), re.M)
+        done = subprocess.run(["debootstrap", "--variant=minbase", "bookworm", root, *mirrors[:1]],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+        for source in pathlib.Path("/etc/apt/sources.list.d").glob("*.sources"):
+            shutil.copy(source, root / "etc/apt/sources.list.d")
+        (root / "done").touch()
+    return root
+
+
+def contents(package):
+    return subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True).stdout
+
+
+def test_packages_hold_what_they_should(packages):
+    hub, proxy = packages
+    assert hub.name.startswith("mail-analytics_") and proxy.name.startswith("policy-proxy_")
+    for path in ("./usr/bin/mail-analytics", "./usr/lib/mail-analytics/libduckdb.so",
+                 "./usr/lib/systemd/system/mail-analytics.service", "./usr/share/man/man8/mail-analytics.8.gz"):
+        assert path in contents(hub)
+    for path in ("./usr/sbin/policy-proxy", "./usr/lib/systemd/system/policy-proxy.socket",
+                 "./usr/lib/systemd/system/policy-proxy.service", "./usr/share/man/man8/policy-proxy.8.gz"):
+        assert path in contents(proxy)
+    assert "duckdb" not in contents(proxy)
+    assert proxy.stat().st_size < 2 * 1024 * 1024
+    depends = subprocess.run(["dpkg-deb", "--field", proxy, "Depends"], capture_output=True, text=True, check=True).stdout
+    assert "libuv1" in depends and "libzmq5" in depends and "libsqlite3" not in depends
+
+
+def test_packages_install_and_work_in_a_bare_debian(packages, bare_debian, tmp_path):
+    """In name spaces of its own: the usual ports there are free, and what runs there ends with it."""
+    root = tmp_path / "root"
+    subprocess.run(["cp", "-a", "--reflink=auto", bare_debian, root], check=True)
+    try:
+        install = ROOT / "tests/packaging/install"
+        done = subprocess.run(["unshare", "--mount", install, root, *packages], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        done = subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "python3",
+                               ROOT / "tests/packaging/use.py", root], capture_output=True, text=True, check=False,
+                              timeout=300)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
