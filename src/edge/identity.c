@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * identity: names and paths from the settings. See identity.h.
+ */
+#include "identity.h"
+
+#include "base/clock.h"
+#include "loop/process.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEEPALIVE_US (10 * US_PER_SECOND)
+
+void identity_make_safe(struct slice host, char out[static BATCH_EDGE_BYTES + 1])
+{
+    size_t n = host.n < BATCH_EDGE_BYTES ? host.n : BATCH_EDGE_BYTES;
+    for (size_t i = 0; i < n; i++) {
+        char c = host.p[i];
+        bool safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                    c == '-' || c == '_';
+        out[i] = safe ? c : '-';
+    }
+    out[n] = '\0';
+    if (n == 0)
+        memcpy(out, "edge", 5);
+}
+
+static int fill_edge_id(struct identity *out, const struct proxy_config *settings, struct err *err)
+{
+    char host[HOST_NAME_MAX + 1] = "";
+    struct slice id = slice_of(settings->edge_id);
+    if (id.n > BATCH_EDGE_BYTES)
+        return err_set(err, ERR_CONFIG, "edge_id is longer than %d characters (shorten it)", BATCH_EDGE_BYTES);
+    if (id.n == 0) {
+        (void)gethostname(host, sizeof host - 1);
+        id = slice_of(host);
+    }
+    identity_make_safe(id, out->edge_id);
+    return 0;
+}
+
+static int fill_path(char *out, const struct proxy_config *settings, const char *name, struct err *err)
+{
+    int n = snprintf(out, IDENTITY_PATH_BYTES, "%s/%s", settings->spool, name);
+    if (n < 0 || n >= IDENTITY_PATH_BYTES)
+        return err_set(err, ERR_CONFIG, "spool is too long a path (shorten it)");
+    return 0;
+}
+
+static int fill_text(char *out, const char *text, const char *key, struct err *err)
+{
+    if (slice_to_string(slice_of(text), out, IDENTITY_TEXT_BYTES) != 0)
+        return err_set(err, ERR_CONFIG, "%s is longer than %d characters", key, IDENTITY_TEXT_BYTES - 1);
+    return 0;
+}
+
+static int fill(struct identity *out, const struct proxy_config *settings, struct err *err)
+{
+    int rc = fill_edge_id(out, settings, err);
+    if (rc == 0)
+        rc = fill_path(out->spool_dir, settings, "journal", err);
+    if (rc == 0)
+        rc = fill_path(out->key_file, settings, "edge.key", err);
+    if (rc == 0 && settings->pid_file[0] == '\0')
+        rc = fill_path(out->pid_file, settings, "policy-proxy.pid", err);
+    else if (rc == 0 && slice_to_string(slice_of(settings->pid_file), out->pid_file, sizeof out->pid_file) != 0)
+        rc = err_set(err, ERR_CONFIG, "pid_file is too long a path (shorten it)");
+    if (rc == 0)
+        rc = fill_text(out->server, settings->server, "server", err);
+    if (rc == 0)
+        rc = fill_text(out->server_key, settings->server_key, "server_key", err);
+    if (rc == 0)
+        rc = fill_text(out->api_key, settings->api_key, "api_key", err);
+    out->uplink = (struct uplink_options){
+        .server = out->server,
+        .server_key = out->server_key,
+        .key_file = out->key_file,
+        .api_key = out->api_key,
+        .edge_id = out->edge_id,
+        .keepalive_us = KEEPALIVE_US,
+    };
+    return rc;
+}
+
+int identity_create(struct identity **out, const struct proxy_config *settings, struct err *err)
+{
+    struct identity *identity = calloc(1, sizeof *identity);
+    if (identity == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the identity");
+    int rc = fill(identity, settings, err);
+    if (rc == 0)
+        *out = identity;
+    else
+        identity_destroy(&identity);
+    return rc;
+}
+
+void identity_destroy(struct identity **identity)
+{
+    if (*identity != NULL)
+        explicit_bzero((*identity)->api_key, sizeof(*identity)->api_key);
+    free(*identity);
+    *identity = NULL;
+}
+
+bool identity_can_greet(const struct identity *identity, const char **missing)
+{
+    if (identity->uplink.server_key[0] == '\0')
+        *missing = "server_key is not set (ask the hub: `mail-analytics key`)";
+    else if (identity->uplink.api_key[0] == '\0')
+        *missing = "api_key is not set (make one at the hub: `mail-analytics apikey add`, scope ingest)";
+    else
+        *missing = NULL;
+    return *missing == NULL;
+}
+
+bool identity_equal(const struct identity *a, const struct identity *b)
+{
+    return strcmp(a->uplink.server, b->uplink.server) == 0 &&
+           strcmp(a->uplink.server_key, b->uplink.server_key) == 0 &&
+           strcmp(a->uplink.api_key, b->uplink.api_key) == 0 && strcmp(a->edge_id, b->edge_id) == 0;
+}
+
+int identity_prepare_directory(const struct proxy_config *settings, struct err *err)
+{
+    if (mkdir(settings->spool, 0700) != 0 && errno != EEXIST)
+        return err_errno(err, errno, "spool %s cannot be made (make its parent directory first)",
+                         settings->spool);
+    return process_give(settings->user, settings->spool, err);
+}

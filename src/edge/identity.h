@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * identity: what this edge is called, where its things lie, and how it greets the hub. Made from the settings
+ * once at start and once for each reload; immutable afterwards and free of pointers into them, so that the
+ * uplink's thread may use it while the settings change.
+ */
+#ifndef EDGE_IDENTITY_H
+#define EDGE_IDENTITY_H
+
+#include "config/config.h"
+#include "uplink.h"
+#include "wire/batch.h"
+
+enum { IDENTITY_PATH_BYTES = 4096, IDENTITY_TEXT_BYTES = 1024 };
+
+struct identity {
+    char edge_id[BATCH_EDGE_BYTES + 1];
+    char spool_dir[IDENTITY_PATH_BYTES]; /* the journal, below the setting spool */
+    char key_file[IDENTITY_PATH_BYTES];
+    char pid_file[IDENTITY_PATH_BYTES];
+    char server[IDENTITY_TEXT_BYTES], server_key[IDENTITY_TEXT_BYTES], api_key[IDENTITY_TEXT_BYTES];
+    struct uplink_options uplink; /* points into this struct */
+};
+
+/* ERR_CONFIG: the edge id or a path is too long. ERR_NO_MEMORY. */
+MUST_CHECK int identity_create(struct identity **out, const struct proxy_config *settings, struct err *err);
+void identity_destroy(struct identity **identity); /* nulls *identity; safe on NULL */
+
+/* Can it greet a hub? *missing says what to set otherwise. */
+bool identity_can_greet(const struct identity *identity, const char **missing);
+
+/* Is it the same hub and the same greeting? */
+bool identity_equal(const struct identity *a, const struct identity *b);
+
+/* A host name as an edge id: letters, digits, '.', '-', '_' as they are, others as '-'; "edge" when nothing is
+ * left. Pure. */
+void identity_make_safe(struct slice host, char out[static BATCH_EDGE_BYTES + 1]);
+
+/* Makes the setting spool's directory when it is missing (0700), and gives it to the setting user. */
+MUST_CHECK int identity_prepare_directory(const struct proxy_config *settings, struct err *err);
+
+#endif
