@@ -7,6 +7,7 @@
 #include "identity.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,13 +58,15 @@ static int check_ring(const struct proxy_config *settings, const struct identity
     if (statfs(settings->ring_dir, &fs) != 0)
         return err_errno(err, errno, "ring_dir %s", settings->ring_dir);
     if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC)
-        return err_set(err, ERR_CONFIG,
-                       "ring_dir %s is no tmpfs: a hung disk could hold answers (choose /dev/shm or a directory "
-                       "below /run)",
-                       settings->ring_dir);
+        return err_set(
+            err, ERR_CONFIG,
+            "ring_dir %s is no tmpfs: a hung disk could hold answers (choose /dev/shm or a directory "
+            "below /run)",
+            settings->ring_dir);
     if (fs.f_type == TMPFS_MAGIC && fs.f_blocks != 0 &&
         (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize < settings->ring)
-        return err_set(err, ERR_FULL, "ring_dir %s has less than ring = %llu bytes left (free some, or lower ring)",
+        return err_set(err, ERR_FULL,
+                       "ring_dir %s has less than ring = %llu bytes left (free some, or lower ring)",
                        settings->ring_dir, (unsigned long long)settings->ring);
     return 0;
 }

@@ -35,7 +35,8 @@ static int fill_edge_id(struct identity *out, const struct proxy_config *setting
     char host[HOST_NAME_MAX + 1] = "";
     struct slice id = slice_of(settings->edge_id);
     if (id.n > BATCH_EDGE_BYTES)
-        return err_set(err, ERR_CONFIG, "edge_id is longer than %d characters (shorten it)", BATCH_EDGE_BYTES);
+        return err_set(err, ERR_CONFIG, "edge_id is longer than %d characters (shorten it)",
+                       BATCH_EDGE_BYTES);
     if (id.n == 0) {
         (void)gethostname(host, sizeof host - 1);
         id = slice_of(host);
@@ -68,7 +69,8 @@ static int fill(struct identity *out, const struct proxy_config *settings, struc
         rc = fill_path(out->key_file, settings, "edge.key", err);
     if (rc == 0 && settings->pid_file[0] == '\0')
         rc = fill_path(out->pid_file, settings, "policy-proxy.pid", err);
-    else if (rc == 0 && slice_to_string(slice_of(settings->pid_file), out->pid_file, sizeof out->pid_file) != 0)
+    else if (rc == 0 &&
+             slice_to_string(slice_of(settings->pid_file), out->pid_file, sizeof out->pid_file) != 0)
         rc = err_set(err, ERR_CONFIG, "pid_file is too long a path (shorten it)");
     if (rc == 0)
         rc = fill_text(out->server, settings->server, "server", err);

@@ -32,8 +32,8 @@ bool identity_can_greet(const struct identity *identity, const char **missing);
 /* Is it the same hub and the same greeting? */
 bool identity_equal(const struct identity *a, const struct identity *b);
 
-/* A host name as an edge id: letters, digits, '.', '-', '_' as they are, others as '-'; "edge" when nothing is
- * left. Pure. */
+/* A host name as an edge id: letters, digits, '.', '-', '_' as they are, others as '-'; "edge" when nothing
+ * is left. Pure. */
 void identity_make_safe(struct slice host, char out[static BATCH_EDGE_BYTES + 1]);
 
 /* Makes the setting spool's directory when it is missing (0700), and gives it to the setting user. */

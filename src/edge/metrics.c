@@ -49,8 +49,9 @@ int metrics_render(const struct snapshot *from, struct buf *out)
     if (rc == 0)
         rc = metric_sample(out, PREFIX, "build_info", "version=\"" VERSION "\"", 1);
     if (rc == 0)
-        rc = metric_family(out, PREFIX, answer, METRIC_HISTOGRAM,
-                           "From the start of the loop turn that read a request to its answer in the socket.");
+        rc =
+            metric_family(out, PREFIX, answer, METRIC_HISTOGRAM,
+                          "From the start of the loop turn that read a request to its answer in the socket.");
     if (rc == 0)
         rc = metric_histogram(out, PREFIX, answer, &from->port->answer);
     if (rc == 0)

@@ -92,7 +92,8 @@ static void on_watch(void *arg)
     proxy->dropped_told = stats.journal.dropped;
     bool stalled = stats.stalled_us > STALL_TOLD_US;
     if (stalled && !proxy->stall_told)
-        log_warning("disk of %s is silent for %.1f s; %" PRIu64 " answered records wait in memory (look at the "
+        log_warning("disk of %s is silent for %.1f s; %" PRIu64
+                    " answered records wait in memory (look at the "
                     "disk)",
                     proxy->identity->spool_dir, (double)stats.stalled_us / 1e6, stats.unwritten);
     if (!stalled && proxy->stall_told)
@@ -102,8 +103,8 @@ static void on_watch(void *arg)
 
 /* --- stopping ------------------------------------------------------------------------------------------ */
 
-/* Step by step, each a few turns of the loop apart: what waits in the backlog is accepted and what was sent is
- * answered before a socket is closed. */
+/* Step by step, each a few turns of the loop apart: what waits in the backlog is accepted and what was sent
+ * is answered before a socket is closed. */
 static void on_stopper(void *arg)
 {
     struct proxy *proxy = arg;
@@ -297,7 +298,8 @@ static bool close_spool(struct proxy *proxy)
     }
     int rc = spool_close(&proxy->spool, SPOOL_AT_STOP_US, &err);
     if (rc != 0)
-        log_warning("spool not closed: %s (what is in the ring is kept for the next start)", err_detail(&err));
+        log_warning("spool not closed: %s (what is in the ring is kept for the next start)",
+                    err_detail(&err));
     return rc == 0;
 }
 

@@ -50,8 +50,8 @@ static void greet(uv_work_t *work)
     const char *missing;
     uplink_stop(&reload->uplink, 0);
     if (identity_can_greet(reload->identity, &missing))
-        reload->rc = uplink_start(&reload->uplink, &reload->identity->uplink, reload->proxy->spool,
-                                  &reload->err);
+        reload->rc =
+            uplink_start(&reload->uplink, &reload->identity->uplink, reload->proxy->spool, &reload->err);
 }
 
 static void after_greet(uv_work_t *work, int status)
@@ -115,7 +115,8 @@ static void load(uv_work_t *work)
     if (reload->rc == 0)
         reload->rc = identity_create(&reload->identity, config_proxy(reload->config), &reload->err);
     if (reload->rc == 0)
-        reload->rc = allow_create(&reload->allow, slice_of(config_proxy(reload->config)->allow), &reload->err);
+        reload->rc =
+            allow_create(&reload->allow, slice_of(config_proxy(reload->config)->allow), &reload->err);
     if (log_reopen(&err) != 0)
         log_warning("log goes on in the old file: %s", err_detail(&err));
 }

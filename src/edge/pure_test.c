@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Tests of what is pure in this room: names and paths from settings, the metrics table, records as JSON.
+ */
+#include "identity.h"
+#include "metrics.h"
+#include "records.h"
+
+#include "base/test.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct proxy_config plain = {.server = "tcp://hub.example:4000",
+                                          .server_key = "",
+                                          .api_key = "",
+                                          .edge_id = "mx1.example",
+                                          .spool = "/var/lib/policy-proxy",
+                                          .pid_file = ""};
+
+static void a_host_name_becomes_an_edge_id(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *id;
+    } cases[] = {
+        {"mx1.example.com", "mx1.example.com"},
+        {"MX_1-a", "MX_1-a"},
+        {"m\xc3\xbc x/..\n", "m---x-..-"},
+        {"", "edge"},
+    };
+    char id[BATCH_EDGE_BYTES + 1], longest[300];
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        identity_make_safe(slice_of(cases[i].host), id);
+        assert_string_equal(id, cases[i].id);
+    }
+    memset(longest, 'x', sizeof longest);
+    identity_make_safe((struct slice){longest, sizeof longest}, id);
+    assert_int_equal(strlen(id), BATCH_EDGE_BYTES);
+}
+
+static void paths_lie_below_the_spool(void **state)
+{
+    (void)state;
+    struct identity *identity, *other;
+    struct proxy_config settings = plain;
+    struct err err = {0};
+    const char *missing;
+    assert_int_equal(identity_create(&identity, &settings, &err), 0);
+    assert_string_equal(identity->edge_id, "mx1.example");
+    assert_string_equal(identity->spool_dir, "/var/lib/policy-proxy/journal");
+    assert_string_equal(identity->key_file, "/var/lib/policy-proxy/edge.key");
+    assert_string_equal(identity->pid_file, "/var/lib/policy-proxy/policy-proxy.pid");
+    assert_false(identity_can_greet(identity, &missing));
+    assert_non_null(strstr(missing, "server_key"));
+    settings.server_key = "k";
+    settings.pid_file = "/run/p.pid";
+    assert_int_equal(identity_create(&other, &settings, &err), 0);
+    assert_string_equal(other->pid_file, "/run/p.pid");
+    assert_false(identity_equal(identity, other));
+    assert_false(identity_can_greet(other, &missing));
+    assert_non_null(strstr(missing, "api_key"));
+    identity_destroy(&identity);
+    settings.api_key = "a";
+    assert_int_equal(identity_create(&identity, &settings, &err), 0);
+    assert_true(identity_can_greet(identity, &missing));
+    assert_false(identity_equal(identity, other));
+    identity_destroy(&identity);
+    identity_destroy(&other);
+    char longest[BATCH_EDGE_BYTES + 2];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    settings.edge_id = longest;
+    assert_int_equal(identity_create(&identity, &settings, &err), ERR_CONFIG);
+}
+
+static void metrics_have_every_row(void **state)
+{
+    (void)state;
+    struct buf out = {.limit = 256 * 1024};
+    struct listener_stats port = {.requests = 7, .answered = 6};
+    histogram_record(&port.answer, 70, 6);
+    struct snapshot from = {.port = &port, .greets = true, .spool = {.journal = {.dropped = 5}}};
+    from.uplink.state = UPLINK_READY;
+    from.uplink.lag_us = 1500000;
+    assert_int_equal(metrics_render(&from, &out), 0);
+    assert_int_equal(buf_add(&out, "", 1), 0);
+    static const char *const lines[] = {
+#define METRIC(name, type, help, value) "\npolicy_proxy_" #name " ",
+#include "metrics.def"
+#undef METRIC
+        "\npolicy_proxy_requests_total 7\n",
+        "\npolicy_proxy_answers_total 6\n",
+        "\npolicy_proxy_spool_dropped_total 5\n",
+        "\npolicy_proxy_uplink_lag_seconds 1.5\n",
+        "\npolicy_proxy_uplink_state{state=\"ready\"} 1\n",
+        "\npolicy_proxy_uplink_state{state=\"refused\"} 0\n",
+        "\npolicy_proxy_answer_seconds_bucket{le=\"0.0001\"} 6\n",
+        "\npolicy_proxy_build_info{version=\"" VERSION "\"} 1\n",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(lines); i++)
+        if (strstr(out.p, lines[i]) == NULL)
+            fail_msg("missing: %s", lines[i]);
+    buf_fini(&out);
+}
+
+static void records_are_json_whatever_is_in_them(void **state)
+{
+    (void)state;
+    struct buf out = {.limit = 1024 * 1024};
+    struct journal_record record = {
+        .seq = 9,
+        .ts_us = 0,
+        .kind = RECORD_POLICY,
+        .payload =
+            SLICE("request=smtpd_access_policy\nsender=\xff\x01\"\\\xc3\xa9\nfoo=1\nfoo=\nsender=b\n\n"),
+    };
+    assert_int_equal(records_to_json(&record, &out), 0);
+    assert_int_equal(out.p[out.n - 1], '\n');
+    json_t *root = json_loadb(out.p, out.n, 0, NULL);
+    assert_non_null(root);
+    assert_int_equal(json_integer_value(json_object_get(root, "seq")), 9);
+    const json_t *attributes = json_object_get(root, "attributes");
+    assert_string_equal(json_string_value(json_object_get(attributes, "sender")), "\\xff\x01\"\\\xc3\xa9");
+    assert_null(json_object_get(attributes, "recipient"));
+    const json_t *others = json_object_get(root, "others");
+    assert_int_equal(json_array_size(others), 3);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(others, 1), "foo")), "");
+    json_decref(root);
+    buf_clear(&out);
+    record.payload = SLICE("what is this");
+    assert_int_equal(records_to_json(&record, &out), 0);
+    root = json_loadb(out.p, out.n, 0, NULL);
+    assert_non_null(root);
+    json_decref(root);
+    buf_fini(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_host_name_becomes_an_edge_id),
+        cmocka_unit_test(paths_lie_below_the_spool),
+        cmocka_unit_test(metrics_have_every_row),
+        cmocka_unit_test(records_are_json_whatever_is_in_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
