@@ -13,7 +13,8 @@
  * A client is trusted when it logged in (sasl_username) or when the longest prefix that holds client_address
  * is marked trusted. A domain rule holds for its subdomains when marked so; the longest rule wins. Domains
  * compare in lower case, without a final dot; U-labels and A-labels are different texts unless both are
- * listed.
+ * listed. An address literal ([192.0.2.1]) is own when it is listed as such. IPv4 clients, however they are
+ * written, match IPv4 networks only; ::/0 means IPv6. The whole table: docs/reference/classification.md.
  */
 #ifndef ENRICH_RULES_H
 #define ENRICH_RULES_H
