@@ -59,6 +59,8 @@ int cli_run(const struct config *config, int argc, char **argv)
 {
     const struct config_request *request = config_request(config);
     const struct verb *verb = argc > 1 ? find_verb(argv[1]) : NULL;
+    if (argc == 1 && request->command != CONFIG_COMMAND_NONE)
+        verb = find_verb("serve"); /* as earlier versions were started */
     if (request->help) {
         if (verb != NULL)
             print_usage(verb);
@@ -68,11 +70,15 @@ int cli_run(const struct config *config, int argc, char **argv)
     }
     if (verb == NULL) {
         fprintf(stderr, "mail-analytics: %s%.40s%s\n", argc > 1 ? "there is no verb '" : "a verb is missing",
-                argc > 1 ? argv[1] : "", argc > 1 ? "': `mail-analytics help` lists them" : ": try `mail-analytics help`");
+                argc > 1 ? argv[1] : "",
+                argc > 1 ? "': `mail-analytics help` lists them" : ": try `mail-analytics help`");
         return EX_USAGE;
     }
-    struct cli cli = {.config = config, .settings = config_hub(config), .verb = verb->name,
-                      .argc = argc - 2, .argv = argv + 2};
+    struct cli cli = {.config = config,
+                      .settings = config_hub(config),
+                      .verb = verb->name,
+                      .argc = argc > 1 ? argc - 2 : 0,
+                      .argv = argv + 2};
     int rc = verb->run(&cli);
     if (rc == 0 && fflush(stdout) != 0)
         rc = cli_fail(&cli, ERR_IO, "standard output can't be written (%s)", strerror(errno));

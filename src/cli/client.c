@@ -43,7 +43,8 @@ int client_parameter(char path[CLIENT_PATH_BYTES], const char *name, const char 
     size_t n = strlen(path);
     if (value == NULL)
         return 0;
-    int more = snprintf(path + n, CLIENT_PATH_BYTES - n, "%c%s=", strchr(path, '?') != NULL ? '&' : '?', name);
+    int more =
+        snprintf(path + n, CLIENT_PATH_BYTES - n, "%c%s=", strchr(path, '?') != NULL ? '&' : '?', name);
     if (more < 0 || (size_t)more >= CLIENT_PATH_BYTES - n)
         return ERR_LIMIT;
     return append_encoded(path, CLIENT_PATH_BYTES, value);
@@ -57,7 +58,8 @@ int client_connect(struct cli *cli, int *fd)
     if (rc != 0)
         return rc;
     if (slice_to_string(slice_of(paths.control), address.sun_path, sizeof address.sun_path) != 0)
-        return cli_fail(cli, ERR_CONFIG, "control socket %s: the path is too long for a socket", paths.control);
+        return cli_fail(cli, ERR_CONFIG, "control socket %s: the path is too long for a socket",
+                        paths.control);
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (*fd < 0)
         return err_errno(&cli->err, errno, "no socket");
@@ -70,9 +72,10 @@ int client_connect(struct cli *cli, int *fd)
         return cli_fail(cli, ERR_UNAVAILABLE, "no hub is running at %s: start it with `mail-analytics serve`",
                         paths.control);
     if (errnum == EACCES)
-        return cli_fail(cli, ERR_DENIED,
-                        "control socket %s isn't open to this user: become root or the hub's user, or join its group",
-                        paths.control);
+        return cli_fail(
+            cli, ERR_DENIED,
+            "control socket %s isn't open to this user: become root or the hub's user, or join its group",
+            paths.control);
     return err_errno(&cli->err, errnum, "control socket %s can't be reached", paths.control);
 }
 
@@ -148,12 +151,13 @@ static int split_reply(struct cli *cli, struct buf *reply, int *status)
     return 0;
 }
 
-static int ask_hub(struct cli *cli, int fd, const char *method, const char *path, struct slice body, int *status,
-                   struct buf *reply)
+static int ask_hub(struct cli *cli, int fd, const char *method, const char *path, struct slice body,
+                   int *status, struct buf *reply)
 {
     struct buf head = {.limit = 4096 + CLIENT_PATH_BYTES};
     int64_t deadline_us = clock_monotonic_us() + cli->settings->query_timeout + CLIENT_SLACK_US;
-    int rc = buf_addf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", method, path, body.n);
+    int rc = buf_addf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", method, path,
+                      body.n);
     if (rc == 0)
         rc = send_all(cli, fd, buf_slice(&head), deadline_us);
     if (rc == 0)
@@ -179,10 +183,11 @@ static int ask_here(struct cli *cli, const char *method, const char *path, struc
     if (rc == 0)
         rc = account_open(&context.account, paths.account, &why);
     if (rc != 0)
-        return cli_fail(cli, rc,
-                        "no hub is running, and without one its data is needed: %s (become root or the hub's user, "
-                        "or start the hub with `mail-analytics serve`)",
-                        err_detail(&why));
+        return cli_fail(
+            cli, rc,
+            "no hub is running, and without one its data is needed: %s (become root or the hub's user, "
+            "or start the hub with `mail-analytics serve`)",
+            err_detail(&why));
     (void)snprintf(name, sizeof name, "uid %u, offline", (unsigned)getuid());
     struct api_request request = {
         .caller = {.operator_ = true, .scopes = SCOPE_INGEST | SCOPE_READ | SCOPE_MANAGE, .name = name},
@@ -223,7 +228,8 @@ static int understand(struct cli *cli, int status, const struct buf *reply, json
     return rc;
 }
 
-int client_ask(struct cli *cli, const char *method, const char *path, struct slice body, json_t **out, long *index)
+int client_ask(struct cli *cli, const char *method, const char *path, struct slice body, json_t **out,
+               long *index)
 {
     int fd = -1, status = 0;
     struct buf reply = {.limit = CLIENT_REPLY_BYTES};

@@ -95,7 +95,8 @@ static int network_line(struct slice rest, json_t *item, struct err *err)
     struct slice field;
     bool trusted = true;
     int rc = next_field(&rest, &field) ? set_text(item, "prefix", field, err) : 0;
-    if (rc == 0 && next_field(&rest, &field) && (rc = choose(field, "trusted", "untrusted", &trusted, err)) == 0)
+    if (rc == 0 && next_field(&rest, &field) &&
+        (rc = choose(field, "trusted", "untrusted", &trusted, err)) == 0)
         (void)json_object_set_new(item, "trusted", json_boolean(trusted));
     if (rc == 0 && rest.n > 0) /* the rest, commas and all */
         rc = set_text(item, "comment", slice_trim(rest), err);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * load: the verbs that hand something over or fetch one thing: load, key, status.
+ * load: the verbs load and status.
  */
 #include "client.h"
 
 #include "api/api.h"
-#include "hub/paths.h"
-#include "wire/curve.h"
 
 #include <stdio.h>
 
@@ -35,40 +33,11 @@ int verb_load(struct cli *cli)
         for (size_t i = 0; i < json_array_size(keys); i++) {
             const json_t *key = json_array_get(keys, i);
             printf("%s %s %s\n", json_string_value(json_object_get(key, "tenant")),
-                   json_string_value(json_object_get(key, "name")), json_string_value(json_object_get(key, "key")));
+                   json_string_value(json_object_get(key, "name")),
+                   json_string_value(json_object_get(key, "key")));
         }
     }
     json_decref(reply);
-    buf_fini(&text);
-    return rc;
-}
-
-/* The key file needs no hub; the public half lies beside it for those who may not read the secret one. */
-int verb_key(struct cli *cli)
-{
-    size_t n;
-    struct hub_paths paths;
-    struct curve_keys keys = {{0}, {0}};
-    char public_path[PATHS_BYTES + 8];
-    struct buf text = {0};
-    int rc = cli_flags(cli, NULL, 0, NULL, 0, &n);
-    if (rc == 0)
-        rc = paths_of(cli->settings, &paths, &cli->err);
-    if (rc != 0)
-        return rc;
-    (void)snprintf(public_path, sizeof public_path, "%s.pub", paths.key);
-    if (cli_read(cli, public_path, 256, &text) == 0 && text.n >= CURVE_Z85_BYTES - 1) {
-        memcpy(keys.public_key, text.p, CURVE_Z85_BYTES - 1);
-        rc = curve_key_check(keys.public_key, &cli->err);
-    } else {
-        rc = paths_make(&paths, false, &cli->err);
-        if (rc == 0)
-            rc = curve_keys_load(&keys, paths.key, &cli->err);
-    }
-    if (rc == 0 && cli->json)
-        printf("{\"server_key\":\"%s\"}\n", keys.public_key); /* Z85 has no quote and no backslash */
-    else if (rc == 0)
-        printf("%s\n", keys.public_key);
     buf_fini(&text);
     return rc;
 }
@@ -78,7 +47,8 @@ static void print_flat(const char *prefix, const json_t *object)
     const char *name;
     json_t *value;
     char path[256];
-    json_object_foreach((json_t *)(uintptr_t)object, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
         (void)snprintf(path, sizeof path, "%.200s%s%.50s", prefix, prefix[0] != '\0' ? "." : "", name);
         if (json_is_object(value))
             print_flat(path, value);

@@ -19,16 +19,26 @@ static const struct noun {
     const char *columns[TABLE_COLUMNS];
 } nouns[] = {
     {"tenant", "/api/v1/tenants", NULL, KNOWS_ADD | KNOWS_IMPORT, {"name", "id", "rule_version", "created"}},
-    {"domain", "/api/v1/domains", "name",
+    {"domain",
+     "/api/v1/domains",
+     "name",
      KNOWS_ADD | KNOWS_IMPORT | 1 << TENANT | 1 << RELAYED | 1 << SUBDOMAINS,
      {"tenant", "name", "kind", "subdomains"}},
-    {"network", "/api/v1/networks", "prefix",
+    {"network",
+     "/api/v1/networks",
+     "prefix",
      KNOWS_ADD | KNOWS_IMPORT | 1 << TENANT | 1 << UNTRUSTED | 1 << COMMENT,
      {"tenant", "prefix", "trusted", "comment"}},
-    {"apikey", "/api/v1/apikeys", "name",
+    {"apikey",
+     "/api/v1/apikeys",
+     "name",
      KNOWS_ADD | KNOWS_IMPORT | 1 << TENANT | 1 << SCOPE | 1 << ADDRESS | 1 << EXPIRES,
      {"id", "tenant", "name", "scopes", "addresses", "expires", "created", "revoked"}},
-    {"edge", "/api/v1/edges", "id", 1 << TENANT, {"id", "tenant", "host", "version", "last_seen", "last_seq", "gaps", "dropped", "lag_us"}},
+    {"edge",
+     "/api/v1/edges",
+     "id",
+     1 << TENANT,
+     {"id", "tenant", "host", "version", "last_seen", "last_seq", "gaps", "dropped", "lag_us"}},
 };
 
 static const char *value(const struct flag *flags, enum noun_flag flag)
@@ -163,7 +173,8 @@ static int blame_line(struct cli *cli, int rc, const char *file, size_t line)
 {
     char why[ERR_DETAIL_BYTES];
     const char *detail = cli->err.detail, *colon = strstr(detail, ": ");
-    (void)snprintf(why, sizeof why, "%s", strncmp(detail, "$[", 2) == 0 && colon != NULL ? colon + 2 : detail);
+    (void)snprintf(why, sizeof why, "%s",
+                   strncmp(detail, "$[", 2) == 0 && colon != NULL ? colon + 2 : detail);
     return cli_fail(cli, rc, "%.200s:%zu: %.250s (nothing was changed)", file, line, why);
 }
 

@@ -101,12 +101,16 @@ static int print_answer(struct cli *cli, const json_t *answer)
 
 int verb_query(struct cli *cli)
 {
-    struct flag flags[FLAG_COUNT] = {
-        [MEASURE] = {.name = "measure", .type = FLAG_LIST}, [BY] = {.name = "by", .type = FLAG_LIST},
-        [WHERE] = {.name = "where", .type = FLAG_LIST},     [SINCE] = {.name = "since"},
-        [FROM] = {.name = "from"},                          [TO] = {.name = "to"},
-        [INTERVAL] = {.name = "interval"},                  [ORDER] = {.name = "order", .type = FLAG_LIST},
-        [LIMIT] = {.name = "limit"},                        [TENANT] = {.name = "tenant"}};
+    struct flag flags[FLAG_COUNT] = {[MEASURE] = {.name = "measure", .type = FLAG_LIST},
+                                     [BY] = {.name = "by", .type = FLAG_LIST},
+                                     [WHERE] = {.name = "where", .type = FLAG_LIST},
+                                     [SINCE] = {.name = "since"},
+                                     [FROM] = {.name = "from"},
+                                     [TO] = {.name = "to"},
+                                     [INTERVAL] = {.name = "interval"},
+                                     [ORDER] = {.name = "order", .type = FLAG_LIST},
+                                     [LIMIT] = {.name = "limit"},
+                                     [TENANT] = {.name = "tenant"}};
     char path[CLIENT_PATH_BYTES] = "/api/v1/query";
     size_t operands;
     json_t *question = json_object(), *answer = NULL;
@@ -116,7 +120,8 @@ int verb_query(struct cli *cli)
         rc = cli_fail(cli, ERR_USAGE, "--measure is missing, such as --measure messages,requests");
     if (rc == 0)
         rc = compose(cli, flags, question);
-    if (rc == 0 && client_parameter(path, "tenant", flags[TENANT].count > 0 ? flags[TENANT].values[0] : NULL) != 0)
+    if (rc == 0 &&
+        client_parameter(path, "tenant", flags[TENANT].count > 0 ? flags[TENANT].values[0] : NULL) != 0)
         rc = cli_fail(cli, ERR_USAGE, "--tenant is too long");
     if (rc == 0 && (body = json_dumps(question, JSON_COMPACT)) == NULL)
         rc = cli_fail(cli, ERR_USAGE, "the question is not valid UTF-8");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table: JSON rows as an aligned table: numbers to the right, "-" for null, lists joined by commas. Control
- * characters, C1 controls and bidirectional overrides are escaped, so that stored mail can't drive a terminal.
- * Widths follow Unicode's wide and combining ranges closely enough for columns to line up. Pure but for out.
+ * characters, C1 controls and bidirectional overrides are escaped, so that stored mail can't drive a
+ * terminal. Widths follow Unicode's wide and combining ranges closely enough for columns to line up. Pure but
+ * for out.
  */
 #ifndef CLI_TABLE_H
 #define CLI_TABLE_H

@@ -20,7 +20,8 @@ static int split(const char *text, struct condition *out, struct err *err)
 {
     const char *equals = strchr(text, '=');
     if (equals == NULL || equals == text)
-        return err_set(err, ERR_USAGE, "--where '%.80s': write column=value, column!=value or column^=prefix", text);
+        return err_set(err, ERR_USAGE, "--where '%.80s': write column=value, column!=value or column^=prefix",
+                       text);
     struct slice name = {text, (size_t)(equals - text)};
     out->op = EQUAL;
     if (equals[-1] == '!' || equals[-1] == '^') {
@@ -29,7 +30,8 @@ static int split(const char *text, struct condition *out, struct err *err)
     }
     out->value = slice_of(equals + 1);
     if (event_column(name, &out->column) != 0)
-        return err_set(err, ERR_USAGE, "--where '%.80s': there is no column '%.*s' (docs/reference/event.md lists them)",
+        return err_set(err, ERR_USAGE,
+                       "--where '%.80s': there is no column '%.*s' (docs/reference/event.md lists them)",
                        text, name.n < 60 ? (int)name.n : 60, name.p);
     return 0;
 }
@@ -119,7 +121,8 @@ static int add_list(json_t *filters, const struct condition *condition, struct e
     while (rc == 0 && next_value(&rest, text, &n, &fits)) {
         json_t *value = value_of(condition->column, (struct slice){text, n});
         if (!fits || ++count > WHERE_VALUES || value == NULL)
-            rc = err_set(err, ERR_USAGE, "--where %s: values are UTF-8 of at most %d bytes, at most %d of them",
+            rc = err_set(err, ERR_USAGE,
+                         "--where %s: values are UTF-8 of at most %d bytes, at most %d of them",
                          event_columns[condition->column].name, VALUE_BYTES, WHERE_VALUES);
         else if (condition->op == UNEQUAL)
             rc = add_filter(filters, condition->column, "ne", json_pack("[o]", value), err);
@@ -143,8 +146,8 @@ int where_parse(const char *text, json_t *filters, struct err *err)
     struct slice value = condition.value;
     if (condition.op == EQUAL && value.n > 0 && event_columns[condition.column].type == TYPE_IP &&
         memchr(value.p, '/', value.n) != NULL)
-        return add_filter(filters, condition.column, "cidr", json_pack("[o]", json_stringn_nocheck(value.p, value.n)),
-                          err);
+        return add_filter(filters, condition.column, "cidr",
+                          json_pack("[o]", json_stringn_nocheck(value.p, value.n)), err);
     if (condition.op == EQUAL && is_ordered(condition.column) && memmem(value.p, value.n, "..", 2) != NULL)
         return add_range(filters, &condition, err);
     return add_list(filters, &condition, err);

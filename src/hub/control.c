@@ -5,6 +5,7 @@
  */
 #include "control.h"
 
+#include "base/log.h"
 #include "head.h"
 #include "loop/conn.h"
 #include "loop/ticker.h"
@@ -45,7 +46,7 @@ struct control {
     struct handle *idle;
     struct visit *visits;
     int visit_count;
-    struct control_stats stats;
+    _Atomic uint64_t requests, refused;
     bool closing;
 };
 
@@ -107,9 +108,8 @@ static void on_written(uv_write_t *write, int status)
 
 static void reply(struct visit *visit)
 {
-    struct control_stats *stats = &visit->control->stats;
-    stats->requests++;
-    stats->refused += visit->status >= 400;
+    visit->control->requests++;
+    visit->control->refused += visit->status >= 400;
     buf_init(&visit->head_out, 1024);
     visit->answered = true;
     if (head_write(&visit->head_out, visit->status, visit->out.n) != 0) {
@@ -170,10 +170,11 @@ static void work(uv_work_t *request)
     struct handle *handle = borrow_handle(visit->control, &err);
     if (handle == NULL) {
         visit->status = err_http_status(err.code);
-        (void)!buf_addf(&visit->out,
-                        "{\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":\"the account file can't be "
-                        "opened, see the hub's log\"}",
-                        err_text(err.code), visit->status, err_name(err.code));
+        (void)!buf_addf(
+            &visit->out,
+            "{\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":\"the account file can't be "
+            "opened, see the hub's log\"}",
+            err_text(err.code), visit->status, err_name(err.code));
         log_error("control: %s", err_detail(&err));
         return;
     }
@@ -298,10 +299,12 @@ static int listen_at(struct control *control, const char *path, struct err *err)
                        "shorter one, such as /run/mail-analytics/control.sock",
                        path, ENDPOINT_PATH_BYTES - 1);
     int rc = endpoint_listen(&endpoint, &fd, err);
-    return rc != 0 ? rc : acceptor_open(&control->acceptor, control->loop, fd, true, on_connection, control, err);
+    return rc != 0 ? rc
+                   : acceptor_open(&control->acceptor, control->loop, fd, true, on_connection, control, err);
 }
 
-int control_open(struct control **out, uv_loop_t *loop, const struct control_options *options, struct err *err)
+int control_open(struct control **out, uv_loop_t *loop, const struct control_options *options,
+                 struct err *err)
 {
     struct control *control = calloc(1, sizeof *control);
     if (control == NULL)
@@ -340,5 +343,5 @@ void control_set_store(struct control *control, struct store *store)
 
 void control_get_stats(const struct control *control, struct control_stats *out)
 {
-    *out = control->stats;
+    *out = (struct control_stats){.requests = control->requests, .refused = control->refused};
 }

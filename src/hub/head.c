@@ -31,10 +31,12 @@ static int parse_request_line(struct slice line, struct head *out, struct err *e
         !slice_split(&line, ' ', &version) || line.n > 0)
         return bad(err);
     bool known = slice_equal(version, SLICE("HTTP/1.1")) || slice_equal(version, SLICE("HTTP/1.0"));
-    return known && is_graphic(out->method) && is_graphic(out->target) && out->target.p[0] == '/' ? 0 : bad(err);
+    return known && is_graphic(out->method) && is_graphic(out->target) && out->target.p[0] == '/' ? 0
+                                                                                                  : bad(err);
 }
 
-static int parse_header(struct slice line, size_t max_body_bytes, bool *sized, struct head *out, struct err *err)
+static int parse_header(struct slice line, size_t max_body_bytes, bool *sized, struct head *out,
+                        struct err *err)
 {
     struct slice name, value;
     uint64_t n = 0;
