@@ -36,32 +36,6 @@ static int split(const char *text, struct condition *out, struct err *err)
     return 0;
 }
 
-/* One value as the type of its column wants it; an empty one is null. */
-static json_t *value_of(enum column column, struct slice text)
-{
-    uint64_t number;
-    if (text.n == 0)
-        return json_null();
-    switch (event_columns[column].type) {
-    case TYPE_U8:
-    case TYPE_U16:
-    case TYPE_U32:
-    case TYPE_U64:
-        if (text_to_u64(text, INT64_MAX, &number) == 0)
-            return json_integer((json_int_t)number);
-        break;
-    case TYPE_BOOL:
-        if (slice_equal(text, SLICE("true")) || slice_equal(text, SLICE("yes")))
-            return json_true();
-        if (slice_equal(text, SLICE("false")) || slice_equal(text, SLICE("no")))
-            return json_false();
-        break;
-    default:
-        break;
-    }
-    return json_stringn_nocheck(text.p, text.n); /* the query layer says what it expects */
-}
-
 /* Cuts the next value off at a comma; "\," is a comma, "\\" a backslash. */
 static bool next_value(struct slice *rest, char out[VALUE_BYTES], size_t *n, bool *fits)
 {
@@ -82,6 +56,19 @@ static bool next_value(struct slice *rest, char out[VALUE_BYTES], size_t *n, boo
     return true;
 }
 
+static bool is_ordered(enum column column)
+{
+    enum column_type type = event_columns[column].type;
+    return type == TYPE_U8 || type == TYPE_U16 || type == TYPE_U32 || type == TYPE_U64 || type == TYPE_TS;
+}
+
+/* The query layer takes texts for every type and says what it expects; an empty one is absent. Bytes that are
+ * no UTF-8 fail when the question is written. */
+static json_t *value_of(struct slice text)
+{
+    return text.n > 0 ? json_stringn_nocheck(text.p, text.n) : json_null();
+}
+
 static int add_filter(json_t *filters, enum column column, const char *op, json_t *values, struct err *err)
 {
     json_t *filter =
@@ -91,50 +78,47 @@ static int add_filter(json_t *filters, enum column column, const char *op, json_
     return 0;
 }
 
-static bool is_ordered(enum column column)
-{
-    enum column_type type = event_columns[column].type;
-    return type == TYPE_U8 || type == TYPE_U16 || type == TYPE_U32 || type == TYPE_U64 || type == TYPE_TS;
-}
-
 static int add_range(json_t *filters, const struct condition *condition, struct err *err)
 {
     const char *dots = memmem(condition->value.p, condition->value.n, "..", 2);
     struct slice low = {condition->value.p, (size_t)(dots - condition->value.p)};
     struct slice high = {dots + 2, condition->value.n - low.n - 2};
-    if (low.n == 0 || high.n == 0)
-        return err_set(err, ERR_USAGE, "--where %s=...: a range needs both ends, such as 1000..5000",
-                       event_columns[condition->column].name);
-    json_t *values = json_pack("[o, o]", value_of(condition->column, low), value_of(condition->column, high));
-    return add_filter(filters, condition->column, "range", values, err);
+    return add_filter(filters, condition->column, "range", json_pack("[o, o]", value_of(low), value_of(high)),
+                      err);
 }
 
-/* "!=" with several values: none of them, so a filter each. */
+static const char *op_name(const struct condition *condition, size_t count)
+{
+    struct slice value = condition->value;
+    if (condition->op == UNEQUAL)
+        return "ne";
+    if (condition->op == PREFIX)
+        return "prefix";
+    if (value.n > 0 && event_columns[condition->column].type == TYPE_IP &&
+        memchr(value.p, '/', value.n) != NULL)
+        return "cidr";
+    return count > 1 ? "in" : "eq";
+}
+
 static int add_list(json_t *filters, const struct condition *condition, struct err *err)
 {
     char text[VALUE_BYTES];
     size_t n, count = 0;
     bool fits;
-    struct slice rest = condition->value.n > 0 ? condition->value : SLICE("");
+    struct slice rest = condition->value;
     json_t *values = json_array();
     int rc = values != NULL ? 0 : err_set(err, ERR_NO_MEMORY, "out of memory");
     while (rc == 0 && next_value(&rest, text, &n, &fits)) {
-        json_t *value = value_of(condition->column, (struct slice){text, n});
-        if (!fits || ++count > WHERE_VALUES || value == NULL)
-            rc = err_set(err, ERR_USAGE,
-                         "--where %s: values are UTF-8 of at most %d bytes, at most %d of them",
+        if (!fits || ++count > WHERE_VALUES)
+            rc = err_set(err, ERR_USAGE, "--where %s: values have at most %d bytes, and there are at most %d",
                          event_columns[condition->column].name, VALUE_BYTES, WHERE_VALUES);
-        else if (condition->op == UNEQUAL)
-            rc = add_filter(filters, condition->column, "ne", json_pack("[o]", value), err);
-        else if (json_array_append_new(values, value) != 0)
+        else if (json_array_append_new(values, value_of((struct slice){text, n})) != 0)
             rc = err_set(err, ERR_NO_MEMORY, "out of memory");
     }
-    if (rc != 0 || condition->op == UNEQUAL) {
-        json_decref(values);
-        return rc;
-    }
-    const char *op = condition->op == PREFIX ? "prefix" : count > 1 ? "in" : "eq";
-    return add_filter(filters, condition->column, op, values, err);
+    if (rc == 0)
+        return add_filter(filters, condition->column, op_name(condition, count), values, err);
+    json_decref(values);
+    return rc;
 }
 
 int where_parse(const char *text, json_t *filters, struct err *err)
@@ -143,12 +127,8 @@ int where_parse(const char *text, json_t *filters, struct err *err)
     int rc = split(text, &condition, err);
     if (rc != 0)
         return rc;
-    struct slice value = condition.value;
-    if (condition.op == EQUAL && value.n > 0 && event_columns[condition.column].type == TYPE_IP &&
-        memchr(value.p, '/', value.n) != NULL)
-        return add_filter(filters, condition.column, "cidr",
-                          json_pack("[o]", json_stringn_nocheck(value.p, value.n)), err);
-    if (condition.op == EQUAL && is_ordered(condition.column) && memmem(value.p, value.n, "..", 2) != NULL)
+    if (condition.op == EQUAL && is_ordered(condition.column) &&
+        memmem(condition.value.p, condition.value.n, "..", 2) != NULL)
         return add_range(filters, &condition, err);
     return add_list(filters, &condition, err);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * where: a condition of the command line ("direction=in") as filters of a question (query.h). What '=' means
- * follows from the value and the column's type: a list (commas) is in, a network on an address column is
- * cidr, "a..b" on numbers and times is a half-open range, nothing at all is absent. Pure.
+ * follows from the value and the column's type: a list (commas) is in, networks on an address column are
+ * cidr, "a..b", "a.." and "..b" on numbers and times are half-open ranges, nothing at all is absent. Pure.
  */
 #ifndef CLI_WHERE_H
 #define CLI_WHERE_H
@@ -13,7 +13,7 @@
 
 enum { WHERE_VALUES = 1000 };
 
-/* Appends one or more filters to the array. ERR_USAGE with what is allowed; ERR_NO_MEMORY. */
+/* Appends one filter to the array. ERR_USAGE with what is allowed; ERR_NO_MEMORY. */
 MUST_CHECK int where_parse(const char *text, json_t *filters, struct err *err);
 
 #endif
