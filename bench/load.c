@@ -4,10 +4,11 @@
  * traffic model, made beforehand, so that the generator costs little. Every answer is checked.
  *
  *   load --connect ADDRESS:PORT [--connections 20] [--seconds 5 | --requests N] [--warmup 0.5] [--rate N/s]
- *        [--table 8192] [--seed 1] [--cpu N] [--unique]
+ *        [--table 8192] [--seed 1] [--cpu N] [--unique] [--any] [--heard FILE]
  *
  * --unique gives every request sent an instance of its own (else the table repeats, which a hub takes for
- * retries). Prints one line of JSON.
+ * retries). --any takes answers of other policy servers, too. --heard writes a line "COUNT NANOSECONDS"
+ * (monotonic clock) for each hundredth answer. Prints one line of JSON.
  */
 #include "bench.h"
 
@@ -24,7 +25,7 @@
 #include <unistd.h>
 
 static const char answer[] = "action=DUNNO\n\n";
-enum { ANSWER_BYTES = sizeof answer - 1, EVENTS = 256, MARK_DIGITS = 12 };
+enum { ANSWER_BYTES = sizeof answer - 1, ANY_BYTES = 1024, EVENTS = 256, MARK_DIGITS = 12, HEARD_EACH = 100 };
 
 struct request {
     char *p;
@@ -37,7 +38,7 @@ struct connection {
     bool busy;
     size_t next, got;
     int64_t sent_ns;
-    char bytes[ANSWER_BYTES];
+    char bytes[ANY_BYTES];
 };
 
 struct load {
@@ -46,7 +47,9 @@ struct load {
     struct connection *connections;
     size_t connection_count;
     int epoll;
-    bool unique;
+    bool unique, any;
+    FILE *heard;
+    uint64_t heard_count;
     uint64_t limit, sent, answered;
     double rate;
     int64_t begin_ns, measure_ns, end_ns;
@@ -108,20 +111,33 @@ static bool may_ask(const struct load *load, int64_t now_ns)
     return load->rate <= 0 || (double)load->sent < (double)(now_ns - load->begin_ns) / 1e9 * load->rate;
 }
 
+/* The whole answer is here; dies when it is wrong. */
+static bool complete(const struct load *load, const struct connection *c)
+{
+    if (!c->busy)
+        bench_die("an answer that nobody asked for: '%.*s'", (int)c->got, c->bytes);
+    if (load->any)
+        return c->got > 9 && memcmp(c->bytes, "action=", 7) == 0 &&
+               memcmp(c->bytes + c->got - 2, "\n\n", 2) == 0;
+    if (memcmp(c->bytes, answer, c->got) != 0)
+        bench_die("wrong answer: '%.*s'", (int)c->got, c->bytes);
+    return c->got == ANSWER_BYTES;
+}
+
 static void hear(struct load *load, struct connection *c)
 {
-    ssize_t n = recv(c->fd, c->bytes + c->got, ANSWER_BYTES - c->got, MSG_DONTWAIT);
+    ssize_t n = recv(c->fd, c->bytes + c->got, (load->any ? ANY_BYTES : ANSWER_BYTES) - c->got, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0)
         bench_die("the server closed a connection: %s", n < 0 ? strerror(errno) : "end of file");
     c->got += (size_t)n;
-    if (c->got < ANSWER_BYTES)
+    if (!complete(load, c))
         return;
-    if (!c->busy || memcmp(c->bytes, answer, ANSWER_BYTES) != 0)
-        bench_die("wrong answer: '%.*s'", (int)c->got, c->bytes);
     int64_t now_ns = bench_now_ns();
     c->busy = false;
+    if (load->heard != NULL && ++load->heard_count % HEARD_EACH == 0)
+        fprintf(load->heard, "%llu %lld\n", (unsigned long long)load->heard_count, (long long)now_ns);
     if (now_ns >= load->measure_ns && (load->limit > 0 || now_ns < load->end_ns)) {
         bench_latency_add(&load->latency, now_ns - c->sent_ns);
         load->answered++;
@@ -199,13 +215,18 @@ int main(int argc, char **argv)
     static struct load load;
     const char *where = bench_option(argc, argv, "--connect", NULL);
     if (where == NULL)
-        bench_die("usage: load --connect ADDRESS:PORT [--connections N] [--seconds S | --requests N] "
-                  "[--warmup S] [--rate N] [--table N] [--seed N] [--cpu N] [--unique]");
+        bench_die(
+            "usage: load --connect ADDRESS:PORT [--connections N] [--seconds S | --requests N] "
+            "[--warmup S] [--rate N] [--table N] [--seed N] [--cpu N] [--unique] [--any] [--heard FILE]");
     bench_pin(bench_option(argc, argv, "--cpu", NULL));
     load.connection_count = (size_t)bench_number(argc, argv, "--connections", 20);
     load.limit = (uint64_t)bench_number(argc, argv, "--requests", 0);
     load.rate = bench_number(argc, argv, "--rate", 0);
     load.unique = bench_flag(argc, argv, "--unique");
+    load.any = bench_flag(argc, argv, "--any");
+    const char *heard = bench_option(argc, argv, "--heard", NULL);
+    if (heard != NULL && (load.heard = fopen(heard, "we")) == NULL)
+        bench_die("%s: %s", heard, strerror(errno));
     make_table(&load, (size_t)bench_number(argc, argv, "--table", 8192),
                (uint64_t)bench_number(argc, argv, "--seed", 1));
     open_connections(&load, where);
@@ -215,5 +236,7 @@ int main(int argc, char **argv)
     load.end_ns = load.measure_ns + (int64_t)(bench_number(argc, argv, "--seconds", 5) * 1e9);
     run(&load);
     report(&load, bench_now_ns());
+    if (load.heard != NULL && fclose(load.heard) != 0)
+        bench_die("%s: %s", heard, strerror(errno));
     return 0;
 }

@@ -217,11 +217,16 @@ void traffic_destroy(struct traffic **traffic)
     *traffic = NULL;
 }
 
+double traffic_pause(struct traffic *traffic)
+{
+    return -log(1.0 - chance_unit(&traffic->chance));
+}
+
 /* The unit exponential is used up at the rate of the moment, in steps short enough for cron's minutes. */
 int64_t traffic_next_us(struct traffic *traffic, int64_t ts_us, double messages_per_day)
 {
     enum { STEP_US = 30 * 1000000 };
-    double left = -log(1.0 - chance_unit(&traffic->chance));
+    double left = traffic_pause(traffic);
     for (int steps = 0; steps < 7 * 2 * 1440; steps++) {
         double per_us = messages_per_day * traffic_intensity(traffic, ts_us) / (DAY_S * 1e6);
         if (per_us * STEP_US >= left)
@@ -382,13 +387,4 @@ const char *traffic_direction_name(enum traffic_direction direction)
 {
     static const char *const names[] = {"in", "out", "internal", "relay", "unknown"};
     return names[direction];
-}
-
-void traffic_rules(void (*domain)(void *arg, const char *name),
-                   void (*network)(void *arg, const char *prefix), void *arg)
-{
-    for (size_t i = 0; i < traffic_own_domain_count; i++)
-        domain(arg, traffic_own_domains[i]);
-    for (size_t i = 0; i < traffic_own_network_count; i++)
-        network(arg, traffic_own_networks[i]);
 }

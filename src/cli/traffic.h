@@ -6,7 +6,7 @@
  *
  * The rhythm is that of Paris: people by hour and weekday, cron at full hours, newsletters on Tuesday and
  * Thursday at 10:00, spam flat with bursts. Over a week messages are 62 % in, 27 % out, 8 % internal, 2.5 %
- * relay, 0.5 % unknown, by the rules that traffic_rules lists. Senders follow Zipf's law, sizes are
+ * relay, 0.5 % unknown, by the rules listed below. Senders follow Zipf's law, sizes are
  * lognormal. Each message is one RCPT request for each recipient, then END-OF-MESSAGE unless it was refused.
  */
 #ifndef CLI_TRAFFIC_H
@@ -63,6 +63,9 @@ void traffic_draw(struct traffic *traffic, int64_t ts_us, struct traffic_message
 /* When the message after one at ts_us comes, for a mean of messages_per_day over a week. */
 int64_t traffic_next_us(struct traffic *traffic, int64_t ts_us, double messages_per_day);
 
+/* A pause between two messages without any rhythm: exponential, mean 1. */
+double traffic_pause(struct traffic *traffic);
+
 /* How many requests the message makes, when the index-th is asked, and its bytes as Postfix sends them (with
  * the empty line) into out; returns their number. */
 unsigned traffic_request_count(const struct traffic_message *message);
@@ -72,8 +75,8 @@ size_t traffic_request(const struct traffic_message *message, unsigned index,
 
 const char *traffic_direction_name(enum traffic_direction direction);
 
-/* The domains and networks by which a hub sees the directions as drawn: calls back for each. */
-void traffic_rules(void (*domain)(void *arg, const char *name),
-                   void (*network)(void *arg, const char *prefix), void *arg);
+/* The domains and networks by which a hub sees the directions as drawn; NULL ends each list. */
+extern const char *const traffic_rule_domains[];
+extern const char *const traffic_rule_networks[];
 
 #endif

@@ -5,18 +5,24 @@
  */
 #include "traffic_names.h"
 
+#include "traffic.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { SENDERS = 20000, OWN_USERS = 120, SMALL_DOMAINS = 2500 };
 
-const char *const traffic_own_domains[] = {"example.com",      "atelier.example", "mairie.example",
-                                           "clinique.example", "lycee.example",   "notaires.example"};
-const size_t traffic_own_domain_count = sizeof traffic_own_domains / sizeof *traffic_own_domains;
-const char *const traffic_own_networks[] = {"192.0.2.0/24", "2001:db8:0:1::/64"};
-const size_t traffic_own_network_count = sizeof traffic_own_networks / sizeof *traffic_own_networks;
+const char *const traffic_rule_domains[] = {"example.com",
+                                            "atelier.example",
+                                            "mairie.example",
+                                            "clinique.example",
+                                            "lycee.example",
+                                            "notaires.example",
+                                            NULL};
+const char *const traffic_rule_networks[] = {"192.0.2.0/24", "2001:db8:0:1::/64", NULL};
 
 static const double own_weights[] = {30, 24, 18, 14, 9, 5};
+enum { OWN_DOMAINS = sizeof own_weights / sizeof *own_weights };
 
 struct provider {
     const char *domain; /* NULL: one of the many small ones */
@@ -89,7 +95,7 @@ void traffic_names_own(const struct traffic_names *names, struct chance *chance,
 {
     static const char *const roles[] = {"compta",  "contact", "direction", "accueil",
                                         "support", "paie",    "achats",    "informatique"};
-    const char *domain = traffic_own_domains[chance_weighted(chance, own_weights, traffic_own_domain_count)];
+    const char *domain = traffic_rule_domains[chance_weighted(chance, own_weights, OWN_DOMAINS)];
     unsigned who = rank(names->own, OWN_USERS, chance_unit(chance));
     if (who < sizeof roles / sizeof *roles)
         snprintf(out, n, "%s@%s", roles[who], domain);

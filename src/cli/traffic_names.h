@@ -25,9 +25,4 @@ void traffic_names_stranger(struct chance *chance, bool spam, char *address, siz
                             size_t n);
 void traffic_names_trusted(struct chance *chance, char *address, size_t address_n, char *name, size_t n);
 
-extern const char *const traffic_own_domains[];
-extern const size_t traffic_own_domain_count;
-extern const char *const traffic_own_networks[];
-extern const size_t traffic_own_network_count;
-
 #endif
