@@ -37,7 +37,6 @@ static int set_all(duckdb_config config, const struct file *file, struct err *er
         {"threads", threads},
         {"temp_directory", temp},
         {"max_temp_directory_size", temp_size},
-        {"preserve_insertion_order", "false"},
         {"autoload_known_extensions", "false"},
         {"autoinstall_known_extensions", "false"},
         {"allocator_flush_threshold", "16MiB"},

@@ -66,7 +66,7 @@ static int create(duckdb_connection connection, struct err *err)
         rc = buf_addf(&sql,
                       "); CREATE TABLE loaded (version INTEGER NOT NULL, segment UBIGINT NOT NULL, "
                       "\"offset\" UBIGINT NOT NULL, skip UINTEGER NOT NULL, total UBIGINT NOT NULL); "
-                      "INSERT INTO loaded VALUES (%d, 0, 0, 0, 0); COMMIT;",
+                      "INSERT INTO loaded VALUES (%d, 0, 0, 0, 0); COMMIT; CHECKPOINT;",
                       SCHEMA_VERSION);
     rc = rc != 0 ? err_set(err, rc, "out of memory") : fault_run(connection, sql.p, NULL, err);
     buf_fini(&sql);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * compile: no read of events lacks its tenant, and nothing from outside stands in the text.
+ */
+#include "base/test.h"
+#include "store/duckdb/compile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct query *parsed(const char *json)
+{
+    struct query *query;
+    struct err err = {0};
+    if (query_parse(slice_of(json), 86400 * US_PER_SECOND * 10, &query, &err) != 0)
+        fail_msg("%s: %s", json, err_detail(&err));
+    query->scope = QUERY_SCOPE_TENANT;
+    query->tenant = 77;
+    return query;
+}
+
+static size_t count_words(const char *text, const char *words)
+{
+    size_t count = 0;
+    for (const char *at = text; (at = strstr(at, words)) != NULL; at += strlen(words))
+        count++;
+    return count;
+}
+
+static const char *const questions[] = {
+    "{\"measures\":[\"requests\"]}",
+    "{\"measures\":[\"messages\",\"bytes\"]}",
+    "{\"measures\":[\"bytes\"],\"by\":[\"direction\"]}",
+    "{\"measures\":[\"bytes\",\"clients\"],\"by\":[\"stage\",\"tenant\"],\"interval\":\"1h\"}",
+    "{\"measures\":[\"bytes\"],\"where\":[{\"column\":\"tenant\",\"op\":\"ne\",\"values\":[77]}]}",
+    "{\"measures\":[\"bytes\"],\"by\":[\"recipient\"],\"where\":[{\"column\":\"tenant\",\"op\":\"in\","
+    "\"values\":[1,2]}]}",
+};
+
+/* Every "FROM events" goes on with a condition on tenant bound to 77. */
+static void every_read_has_its_tenant(void **state)
+{
+    (void)state;
+    static const char read[] = "FROM events", with[] = "FROM events WHERE true AND (tenant IN ($";
+    for (size_t i = 0; i < ARRAY_LENGTH(questions); i++) {
+        struct query *query = parsed(questions[i]);
+        struct statement statement;
+        assert_int_equal(compile(query, &statement, NULL), 0);
+        const char *sql = statement.sql.p;
+        assert_true(count_words(sql, read) >= 1);
+        if (count_words(sql, "events") != count_words(sql, with))
+            fail_msg("%s", sql);
+        for (const char *at = sql; (at = strstr(at, with)) != NULL; at += sizeof with) {
+            size_t param = strtoul(at + sizeof with - 1, NULL, 10);
+            assert_in_range(param, 1, statement.param_count);
+            assert_int_equal(statement.params[param - 1].u64, 77);
+            assert_memory_equal(strchr(at + sizeof with - 1, ')'), ")) AND (ts >= $",
+                                15); /* nothing beside it, no OR */
+        }
+        statement_fini(&statement);
+        query->scope = QUERY_SCOPE_ALL;
+        assert_int_equal(compile(query, &statement, NULL), 0);
+        assert_int_equal(count_words(statement.sql.p, with), 0);
+        statement_fini(&statement);
+        query->scope = QUERY_SCOPE_UNSET;
+        assert_int_equal(compile(query, &statement, NULL), ERR_DENIED);
+        assert_null(statement.sql.p);
+        query_destroy(&query);
+    }
+}
+
+static void what_comes_from_outside_is_bound(void **state)
+{
+    (void)state;
+    struct query *query =
+        parsed("{\"measures\":[\"messages\"],\"by\":[\"sender\"],\"where\":["
+               "{\"column\":\"sender\",\"op\":\"in\",\"values\":[\"OUTSIDE'; --\",null]},"
+               "{\"column\":\"sender\",\"op\":\"ne\",\"values\":[\"OUTSIDE\",\"b\"]},"
+               "{\"column\":\"recipient\",\"op\":\"prefix\",\"values\":[\"OUTSIDE%\"]},"
+               "{\"column\":\"client_address\",\"op\":\"cidr\",\"values\":[\"192.0.2.0/24\"]},"
+               "{\"column\":\"size\",\"op\":\"range\",\"values\":[4711,null]},"
+               "{\"column\":\"direction\",\"values\":[\"in\"]}]}");
+    struct statement statement;
+    assert_int_equal(compile(query, &statement, NULL), 0);
+    const char *sql = statement.sql.p;
+    assert_null(strstr(sql, "OUTSIDE"));
+    assert_null(strstr(sql, "4711"));
+    assert_null(strstr(sql, "192"));
+    assert_non_null(strstr(sql, "(sender IN ($4) OR sender IS NULL)"));
+    assert_non_null(strstr(sql, "(sender NOT IN ($5, $6) OR sender IS NULL)"));
+    assert_non_null(strstr(sql, "(starts_with(recipient, $7))"));
+    assert_non_null(strstr(sql, "(client_address BETWEEN $8 AND $9)"));
+    assert_non_null(strstr(sql, "(size >= $10)"));
+    assert_non_null(strstr(sql, "(direction IN ($11))"));
+    assert_int_equal(statement.param_count, 11);
+    statement_fini(&statement);
+    query_destroy(&query);
+}
+
+static void a_thousand_values_fit(void **state)
+{
+    (void)state;
+    struct buf json;
+    buf_init(&json, 1 << 20);
+    assert_int_equal(buf_addf(&json, "{\"measures\":[\"bytes\"],\"where\":[{\"column\":\"client_address\","
+                                     "\"op\":\"cidr\",\"values\":["),
+                     0);
+    for (unsigned i = 0; i < QUERY_VALUES; i++)
+        assert_int_equal(buf_addf(&json, "%s\"10.%u.%u.0/24\"", i > 0 ? "," : "", i / 256, i % 256), 0);
+    assert_int_equal(buf_addf(&json, "]}]}"), 0);
+    assert_int_equal(buf_add(&json, "", 1), 0);
+    struct query *query = parsed(json.p);
+    struct statement statement;
+    assert_int_equal(compile(query, &statement, NULL), 0);
+    assert_int_equal(statement.param_count, 2 * QUERY_VALUES + 3 + 4);
+    statement_fini(&statement);
+    query_destroy(&query);
+    buf_fini(&json);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_read_has_its_tenant),
+        cmocka_unit_test(what_comes_from_outside_is_bound),
+        cmocka_unit_test(a_thousand_values_fit),
+    };
+    return cmocka_run_group_tests_name("store/compile", tests, NULL, NULL);
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * damage: what DuckDB's file and WAL may meet: garbage, a second process, kill -9 at any moment, a full disk.
+ * After all of it the store opens, and its rows and its cursor agree.
+ */
+#include "base/log.h"
+#include "base/test.h"
+#include "store/fixture.h"
+#include "store/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct store *opened(const char *dir)
+{
+    struct err err = {0};
+    struct store *store;
+    if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, &err) != 0)
+        fail_msg("open: %s", err_detail(&err));
+    return store;
+}
+
+static int take_count(void *arg, const struct cell *cells, size_t count)
+{
+    assert_int_equal(count, 1);
+    *(uint64_t *)arg = cells[0].u64;
+    return 0;
+}
+
+static uint64_t counted(struct store *store)
+{
+    struct query *query;
+    uint64_t rows = 0;
+    struct err err = {0};
+    struct query_sink sink = {.row = take_count, .arg = &rows};
+    assert_int_equal(query_parse(SLICE("{\"measures\":[\"requests\"],\"since\":\"200h\"}"),
+                                 FIXTURE_START_US + 2 * FIXTURE_RANGE_US, &query, NULL),
+                     0);
+    query->scope = QUERY_SCOPE_ALL;
+    if (store_query(store, query, &sink, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+    query_destroy(&query);
+    return rows;
+}
+
+/* The tests' cursor is the number of rows: both must always tell the same. */
+static uint64_t rows_and_cursor_agree(struct store *store)
+{
+    struct store_cursor cursor;
+    struct store_stats stats;
+    assert_int_equal(store_cursor(store, &cursor, NULL), 0);
+    store_get_stats(store, &stats);
+    assert_int_equal(counted(store), cursor.pos.offset);
+    assert_int_equal(stats.rows, cursor.pos.offset);
+    return cursor.pos.offset;
+}
+
+static int put(struct store *store, const struct fixture *fixture, uint64_t *rows, struct err *err)
+{
+    int rc = store_append(store, fixture->events, fixture->count, err);
+    if (rc == 0)
+        rc = store_commit(store, (struct store_cursor){.pos = {1, *rows + fixture->count}}, err);
+    if (rc == 0)
+        *rows += fixture->count;
+    return rc;
+}
+
+static void path_in(char out[4096], const char *dir, const char *name)
+{
+    (void)snprintf(out, 4096, "%s/%s", dir, name);
+}
+
+/* Overwrites length bytes at offset (from the end when negative) by noise. */
+static void spoil(const char *path, off_t offset, size_t length, uint64_t seed)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct stat status;
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &status), 0);
+    off_t at = offset >= 0 ? offset : status.st_size + offset;
+    for (size_t i = 0; i < length && at + (off_t)i < status.st_size; i++) {
+        uint8_t byte = (uint8_t)fixture_random(&seed);
+        assert_int_equal(pwrite(fd, &byte, 1, at + (off_t)i), 1);
+    }
+    (void)close(fd);
+}
+
+static size_t damaged_files(const char *dir, const char *prefix)
+{
+    DIR *listing = opendir(dir);
+    size_t count = 0;
+    assert_non_null(listing);
+    for (struct dirent *entry; (entry = readdir(listing)) != NULL;)
+        count += strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+    (void)closedir(listing);
+    return count;
+}
+
+/* A child fills the store and dies without closing it, so that the WAL stays. */
+static void die_with_wal(const char *dir, uint64_t commits)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct fixture fixture;
+        uint64_t rows = 0;
+        struct store *store;
+        fixture_init(&fixture, 1, 300);
+        if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, NULL) != 0)
+            _exit(1);
+        for (uint64_t i = 0; i < commits; i++)
+            if (put(store, &fixture, &rows, NULL) != 0)
+                _exit(2);
+        (void)kill(getpid(), SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void a_damaged_file_is_set_aside(void **state)
+{
+    (void)state;
+    static const struct {
+        off_t offset;
+        size_t length;
+    } cases[] = {
+        {0, 12288}, /* the headers */
+        {0, 64 << 20},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char *dir = fixture_directory(), path[4096];
+        struct fixture fixture;
+        uint64_t rows = 0;
+        fixture_init(&fixture, 1, 300);
+        path_in(path, dir, "events-current.duckdb");
+        struct store *store = opened(dir);
+        assert_int_equal(put(store, &fixture, &rows, NULL), 0);
+        store_close(&store);
+        spoil(path, cases[i].offset, cases[i].length, i);
+        store = opened(dir);
+        assert_int_equal(rows_and_cursor_agree(store), 0);
+        assert_int_equal(damaged_files(dir, "events-current.duckdb.damaged-"), 1);
+        rows = 0;
+        assert_int_equal(put(store, &fixture, &rows, NULL), 0); /* as the loader does from its journal */
+        store_close(&store);
+        store = opened(dir);
+        assert_int_equal(rows_and_cursor_agree(store), fixture.count);
+        store_close(&store);
+        fixture_fini(&fixture);
+        fixture_remove(dir);
+    }
+}
+
+/* Noise at many places of the WAL: whatever DuckDB makes of it, it opens, with rows and cursor of some
+ * commit. */
+static void a_damaged_wal_costs_no_more_than_itself(void **state)
+{
+    (void)state;
+    char *origin = fixture_directory(), command[8192];
+    die_with_wal(origin, 4);
+    for (int i = 0; i < 12; i++) {
+        char *dir = fixture_directory(), wal[4096];
+        (void)snprintf(command, sizeof command, "cp %s/events-current.duckdb* %s/", origin, dir);
+        assert_int_equal(system(command), 0);
+        path_in(wal, dir, "events-current.duckdb.wal");
+        struct stat status;
+        assert_int_equal(stat(wal, &status), 0);
+        if (i == 0)
+            spoil(wal, 0, (size_t)status.st_size, 99);
+        else if (i < 6)
+            assert_int_equal(truncate(wal, status.st_size * i / 6), 0);
+        else
+            spoil(wal, status.st_size * (i - 6) / 6 + 10, 64, (uint64_t)i);
+        struct store *store = opened(dir);
+        uint64_t rows = rows_and_cursor_agree(store);
+        print_message("wal case %d: %llu rows\n", i, (unsigned long long)rows);
+        store_close(&store);
+        fixture_remove(dir);
+    }
+    fixture_remove(origin);
+}
+
+static void a_second_process_is_refused(void **state)
+{
+    (void)state;
+    char *dir = fixture_directory();
+    int ready[2], done[2];
+    char byte = 0;
+    assert_int_equal(pipe(ready) | pipe(done), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct store *held;
+        if (store_open(&held, &(struct store_options){"duckdb", dir, 256 << 20, 1}, NULL) != 0)
+            _exit(1);
+        _exit(write(ready[1], "x", 1) == 1 && read(done[0], &byte, 1) == 1 ? 0 : 2);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    struct store *store;
+    struct err err = {0};
+    assert_int_equal(store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, &err),
+                     ERR_BUSY);
+    assert_int_equal(damaged_files(dir, "events-current.duckdb.damaged-"), 0); /* busy is not damaged */
+    assert_int_equal(write(done[1], "x", 1), 1);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    fixture_remove(dir);
+    for (int i = 0; i < 2; i++) {
+        (void)close(ready[i]);
+        (void)close(done[i]);
+    }
+}
+
+/* Commits until killed; tells each commit's rows through the pipe after it. */
+static void commit_for_ever(const char *dir, int told)
+{
+    struct fixture fixture;
+    struct store_cursor cursor;
+    struct store *store;
+    fixture_init(&fixture, 5, 60);
+    if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, NULL) != 0 ||
+        store_cursor(store, &cursor, NULL) != 0)
+        _exit(1);
+    uint64_t rows = cursor.pos.offset;
+    while (put(store, &fixture, &rows, NULL) == 0)
+        if (write(told, &rows, sizeof rows) != sizeof rows)
+            _exit(2);
+    _exit(3);
+}
+
+static void kill_at_any_moment_keeps_rows_and_cursor_together(void **state)
+{
+    (void)state;
+    char *dir = fixture_directory();
+    uint64_t random = 4242;
+    for (int round = 0; round < 12; round++) {
+        int told[2];
+        uint64_t rows = 0, last = 0;
+        assert_int_equal(pipe(told), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            (void)close(told[0]);
+            commit_for_ever(dir, told[1]);
+        }
+        (void)close(told[1]);
+        uint64_t commits = 1 + fixture_below(&random, 12);
+        for (uint64_t i = 0; i < commits; i++) {
+            assert_int_equal(read(told[0], &rows, sizeof rows), sizeof rows);
+            last = rows;
+        }
+        int64_t until = clock_monotonic_us() + (int64_t)fixture_below(&random, 8000);
+        while (clock_monotonic_us() < until) /* somewhere inside a later commit */
+            ;
+        (void)kill(child, SIGKILL);
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        while (read(told[0], &rows, sizeof rows) == sizeof rows)
+            last = rows;
+        (void)close(told[0]);
+        struct store *store = opened(dir);
+        assert_true(rows_and_cursor_agree(store) >= last); /* what was answered is there */
+        store_close(&store);
+    }
+    assert_int_equal(damaged_files(dir, "events-current.duckdb.damaged-"), 0);
+    assert_int_equal(damaged_files(dir, "events-current.duckdb.wal.damaged-"), 0);
+    fixture_remove(dir);
+}
+
+/* Fills what is left of the disk with a file. */
+static void fill_disk(const char *path)
+{
+    static const char zeros[65536];
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    size_t step = sizeof zeros;
+    while (step >= 512)
+        if (write(fd, zeros, step) != (ssize_t)step)
+            step /= 2;
+    (void)close(fd);
+}
+
+static void a_full_disk_costs_nothing_that_was_committed(void **state)
+{
+    (void)state;
+    char *dir = fixture_directory(), ballast[4096], data[4096];
+    struct fixture fixture;
+    struct err err = {0};
+    uint64_t rows = 0;
+    if (mount("none", dir, "tmpfs", 0, "size=64m") != 0) {
+        print_message("no rights to mount a small tmpfs (%s): not run here\n", strerror(errno));
+        fixture_remove(dir);
+        skip();
+    }
+    path_in(ballast, dir, "ballast");
+    path_in(data, dir, "data");
+    fixture_init(&fixture, 1, 1500);
+    struct store *store = opened(data);
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(put(store, &fixture, &rows, &err), 0);
+        fill_disk(ballast);
+        int rc = 0;
+        for (int i = 0; rc == 0 && i < 50; i++)
+            rc = put(store, &fixture, &rows, &err);
+        if (rc != ERR_FULL)
+            fail_msg("%s: %s", err_name(rc), err_detail(&err));
+        assert_int_equal(put(store, &fixture, &rows, &err), ERR_FULL); /* again and again */
+        (void)rows_and_cursor_agree(store);
+        assert_int_equal(unlink(ballast), 0);
+        int64_t until = clock_monotonic_us() + 30 * US_PER_SECOND;
+        do
+            rc = put(store, &fixture, &rows, &err);
+        while (rc == ERR_FULL && clock_monotonic_us() < until);
+        if (rc != 0)
+            fail_msg("%s: %s", err_name(rc), err_detail(&err));
+        assert_int_equal(rows_and_cursor_agree(store), rows);
+        store_close(&store);
+        store = opened(data);
+        assert_int_equal(rows_and_cursor_agree(store), rows);
+    }
+    store_close(&store);
+    assert_int_equal(damaged_files(data, "events-current.duckdb.damaged-"), 0);
+    assert_int_equal(umount(dir), 0);
+    fixture_fini(&fixture);
+    fixture_remove(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            a_second_process_is_refused), /* the forks come first: DuckDB's threads don't survive one */
+        cmocka_unit_test(kill_at_any_moment_keeps_rows_and_cursor_together),
+        cmocka_unit_test(a_damaged_wal_costs_no_more_than_itself),
+        cmocka_unit_test(a_damaged_file_is_set_aside),
+        cmocka_unit_test(a_full_disk_costs_nothing_that_was_committed),
+    };
+    return cmocka_run_group_tests_name("store/damage", tests, NULL, NULL);
+}
