@@ -429,6 +429,34 @@ static void edges_are_pinned(void **state)
     assert_int_equal(account_edge_pin(f->b, one, "mx1", key_1, 4, NULL), 0);
 }
 
+static void rules_come_as_one_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    struct rules *rules = NULL;
+    uint32_t one = make_tenant(f->a, "one"), two = make_tenant(f->a, "two");
+    struct account_domain own = {one, "example.com", DOMAIN_OWN, true};
+    struct account_domain relayed = {two, "example.com", DOMAIN_RELAYED, false};
+    struct account_network network = {one, prefix("192.0.2.0/24"), true, NULL};
+    struct account_network hole = {one, prefix("192.0.2.128/25"), false, NULL};
+    struct ip inside = address("192.0.2.1"), in_hole = address("192.0.2.200");
+    assert_int_equal(account_domain_add(f->a, &own, NULL), 0);
+    assert_int_equal(account_domain_add(f->a, &relayed, NULL), 0);
+    assert_int_equal(account_network_add(f->a, &network, NULL), 0);
+    assert_int_equal(account_network_add(f->a, &hole, NULL), 0);
+    assert_int_equal(account_rules(f->b, &rules, NULL), 0);
+    assert_int_equal(rules_domain(rules, one, SLICE("mail.example.com")), RULES_DOMAIN_OWN);
+    assert_int_equal(rules_domain(rules, two, SLICE("example.com")), RULES_DOMAIN_RELAYED);
+    assert_int_equal(rules_domain(rules, two, SLICE("mail.example.com")), RULES_DOMAIN_FOREIGN);
+    assert_true(rules_client_trusted(rules, one, &inside, SLICE("")));
+    assert_false(rules_client_trusted(rules, one, &in_hole, SLICE("")));
+    assert_false(rules_client_trusted(rules, two, &inside, SLICE("")));
+    struct event event = {.tenant = one, .recipient_domain = SLICE("example.com")};
+    rules_classify(rules, &event);
+    assert_int_equal(event.direction, DIRECTION_IN);
+    assert_int_equal(event.rule_version, 4); /* 1, and one for each of the three changes */
+    rules_destroy(&rules);
+}
+
 static void strange_files_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -476,6 +504,7 @@ int main(void)
         CASE(keys_end_and_stay_at_home),
         CASE(a_tenant_is_known_by_its_address),
         CASE(edges_are_pinned),
+        CASE(rules_come_as_one_snapshot),
         CASE(strange_files_are_refused),
         CASE(the_audit_takes_lines),
     };

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * control: a real socket and a real loop; a thread is the client.
+ */
+#include "base/test.h"
+#include "hub/control.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 60000 };
+
+struct world {
+    char dir[64], socket[96], account[96];
+    uv_loop_t loop;
+    uv_async_t done;
+    struct control *control;
+    void (*client)(struct world *);
+    char failure[256];
+};
+
+static int status_json(void *arg, struct buf *json)
+{
+    (void)arg;
+    return buf_addf(json, "{\"running\":true}");
+}
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return -1;
+    (void)snprintf(w->dir, sizeof w->dir, "/tmp/control-test-XXXXXX");
+    if (mkdtemp(w->dir) == NULL)
+        return -1;
+    (void)snprintf(w->socket, sizeof w->socket, "%s/control.sock", w->dir);
+    (void)snprintf(w->account, sizeof w->account, "%s/account.db", w->dir);
+    *state = w;
+    return uv_loop_init(&w->loop);
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    static const char *const names[] = {"account.db", "account.db-wal", "account.db-shm", "control.sock"};
+    char path[128];
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", w->dir, names[i]);
+        (void)unlink(path);
+    }
+    int rc = rmdir(w->dir) + uv_loop_close(&w->loop);
+    free(w);
+    return rc;
+}
+
+static void open_control(struct world *w)
+{
+    struct err err = {0};
+    struct control_options options = {
+        .path = w->socket, .account_path = w->account, .context = {.status = status_json}};
+    if (control_open(&w->control, &w->loop, &options, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+}
+
+static int dial(struct world *w)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", w->socket);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)
+        (void)snprintf(w->failure, sizeof w->failure, "can't connect");
+    return fd;
+}
+
+/* Reads until the other side closes. */
+static void read_all(int fd, char *out, size_t size)
+{
+    size_t n = 0;
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
+    while (n + 1 < size && poll(&wanted, 1, PATIENCE_MS) > 0) {
+        ssize_t got = read(fd, out + n, size - n - 1);
+        if (got <= 0)
+            break;
+        n += (size_t)got;
+    }
+    out[n] = '\0';
+}
+
+static void ask(struct world *w, const char *request, const char *expected)
+{
+    char reply[8192];
+    int fd = dial(w);
+    if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
+        (void)snprintf(w->failure, sizeof w->failure, "can't send");
+    read_all(fd, reply, sizeof reply);
+    if (strstr(reply, expected) == NULL)
+        (void)snprintf(w->failure, sizeof w->failure, "'%.60s' → '%.120s'", request, reply);
+    close(fd);
+}
+
+static void *client_thread(void *arg)
+{
+    struct world *w = arg;
+    w->client(w);
+    (void)uv_async_send(&w->done);
+    return NULL;
+}
+
+static void on_done(uv_async_t *done)
+{
+    struct world *w = done->data;
+    uv_close((uv_handle_t *)done, NULL);
+    control_close(&w->control);
+}
+
+static void run(struct world *w, void (*client)(struct world *))
+{
+    pthread_t thread;
+    open_control(w);
+    w->client = client;
+    w->done.data = w;
+    assert_int_equal(uv_async_init(&w->loop, &w->done, on_done), 0);
+    assert_int_equal(pthread_create(&thread, NULL, client_thread, w), 0);
+    assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    if (w->failure[0] != '\0')
+        fail_msg("%s", w->failure);
+}
+
+static void talk(struct world *w)
+{
+    struct stat st;
+    if (stat(w->socket, &st) != 0 || (st.st_mode & 0777) != 0660)
+        (void)snprintf(w->failure, sizeof w->failure, "mode %o", st.st_mode & 0777);
+    ask(w, "GET /api/v1/status HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\n");
+    ask(w, "GET /api/v1/status HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\n{\"running\":true}");
+    ask(w, "POST /api/v1/tenants HTTP/1.1\r\nContent-Length: 15\r\n\r\n{\"name\":\"acme\"}", "HTTP/1.1 201");
+    ask(w, "POST /api/v1/tenants HTTP/1.1\r\nContent-Length: 15\r\n\r\n{\"name\":\"acme\"}", "HTTP/1.1 409");
+    ask(w, "GET /api/v1/tenants HTTP/1.1\r\n\r\n", "\"name\":\"acme\"");
+    ask(w, "POST /api/v1/query HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 503");
+    ask(w, "GET /nothing HTTP/1.1\r\n\r\n", "application/problem+json");
+    ask(w, "garbage\r\n\r\n", "HTTP/1.1 400");
+    ask(w, "POST /api/v1/load HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", "HTTP/1.1 413");
+}
+
+static void requests_are_answered(void **state)
+{
+    run(*state, talk);
+}
+
+/* Some leave in mid-request or before the answer, some drip; those who behave are served all the same. */
+static void misbehave(struct world *w)
+{
+    static const char request[] = "POST /api/v1/tenants HTTP/1.1\r\nContent-Length: 3\r\n\r\n\"a\"";
+    for (size_t i = 0; i < CONTROL_VISITS - 8; i++) {
+        int fd = dial(w);
+        (void)!write(fd, request, 1 + i * 2);
+        close(fd);
+    }
+    int slow = dial(w);
+    for (size_t i = 0; i + 1 < sizeof request; i++)
+        (void)!write(slow, request + i, 1);
+    ask(w, "GET /api/v1/status HTTP/1.1\r\n\r\n", "HTTP/1.1 200");
+    char reply[4096];
+    read_all(slow, reply, sizeof reply);
+    if (strncmp(reply, "HTTP/1.1 4", 10) != 0)
+        (void)snprintf(w->failure, sizeof w->failure, "dripping: '%.100s'", reply);
+    close(slow);
+}
+
+static void bad_clients_harm_nobody(void **state)
+{
+    run(*state, misbehave);
+}
+
+static void crowd(struct world *w)
+{
+    int fds[CONTROL_VISITS];
+    char reply[16];
+    for (size_t i = 0; i < CONTROL_VISITS; i++)
+        fds[i] = dial(w);
+    int late = dial(w);
+    read_all(late, reply, sizeof reply); /* closed at once, without a word */
+    if (reply[0] != '\0')
+        (void)snprintf(w->failure, sizeof w->failure, "one too many was served");
+    close(late);
+    for (size_t i = 0; i < CONTROL_VISITS; i++)
+        close(fds[i]);
+    struct pollfd wait = {.fd = -1};
+    for (int tries = 0; tries < 600; tries++) { /* until the hub has seen them go */
+        int fd = dial(w);
+        (void)!write(fd, "GET / HTTP/1.1\r\n\r\n", 18);
+        read_all(fd, reply, sizeof reply);
+        close(fd);
+        if (reply[0] != '\0')
+            return;
+        (void)poll(&wait, 0, 100);
+    }
+    (void)snprintf(w->failure, sizeof w->failure, "nobody is served after a crowd");
+}
+
+static void visits_are_bounded(void **state)
+{
+    run(*state, crowd);
+}
+
+static void one_hub_owns_the_socket(void **state)
+{
+    struct world *w = *state;
+    struct control *second = NULL;
+    struct err err = {0};
+    struct control_options options = {.path = w->socket, .account_path = w->account};
+    open_control(w);
+    assert_int_equal(control_open(&second, &w->loop, &options, &err), ERR_BUSY);
+    control_close(&w->control);
+    assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(access(w->socket, F_OK), -1);
+}
+
+static void a_dead_socket_is_replaced(void **state)
+{
+    struct world *w = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", w->socket);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    close(fd); /* the file stays, as after kill -9 */
+    run(w, talk);
+}
+
+static void long_paths_are_refused(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    char path[200];
+    struct control *control = NULL;
+    memset(path, 'a', sizeof path - 1);
+    path[0] = '/';
+    path[sizeof path - 1] = '\0';
+    struct control_options options = {.path = path, .account_path = w->account};
+    assert_int_equal(control_open(&control, &w->loop, &options, &err), ERR_CONFIG);
+    assert_non_null(strstr(err.detail, "control_socket"));
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(requests_are_answered),   CASE(bad_clients_harm_nobody),   CASE(visits_are_bounded),
+        CASE(one_hub_owns_the_socket), CASE(a_dead_socket_is_replaced), CASE(long_paths_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
