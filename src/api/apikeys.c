@@ -42,6 +42,10 @@ static int read_addresses(const struct field *item, struct account_key *out)
         const char *text = json_string_value(one.json);
         if (text == NULL || ip_prefix_parse(slice_of(text), &out->addresses[i]) != 0)
             rc = field_fail(&one, ERR_INVALID, "must be an address or a network such as 192.0.2.0/24");
+        for (size_t k = 0; rc == 0 && k < i; k++)
+            if (out->addresses[k].bits == out->addresses[i].bits &&
+                ip_compare(&out->addresses[k].net, &out->addresses[i].net) == 0)
+                rc = field_fail(&one, ERR_INVALID, "is there twice");
     }
     out->address_count = count;
     return rc;

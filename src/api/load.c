@@ -14,6 +14,7 @@
 #include "nouns.h"
 
 #include <sodium.h>
+#include <stdio.h>
 
 struct loading {
     struct account *account;
@@ -23,7 +24,24 @@ struct loading {
     void *arg;
     uint32_t tenant;
     const char *tenant_name;
+    json_t *seen; /* a set: what this document has named so far */
 };
+
+/* The same thing twice in one document: which of the two is meant? */
+static int see(struct loading *l, const struct field *item, const char *noun, const char *name)
+{
+    char key[RULES_DOMAIN_BYTES + 64];
+    struct slice s = slice_of(name);
+    if (s.n > 0 && s.p[s.n - 1] == '.')
+        s.n--;
+    (void)snprintf(key, sizeof key, "%s %u %.*s", noun, l->tenant, (int)(s.n < 300 ? s.n : 300), name);
+    text_lower(slice_of(key), key);
+    if (json_object_get(l->seen, key) != NULL)
+        return field_fail(item, ERR_CONFLICT, "%s '%.100s' is in the file twice", noun, name);
+    return json_object_set_new_nocheck(l->seen, key, json_true()) == 0
+               ? 0
+               : field_fail(item, ERR_NO_MEMORY, "out of memory");
+}
 
 static int load_domain(struct loading *l, const struct field *item, enum domain_kind kind)
 {
@@ -33,6 +51,8 @@ static int load_domain(struct loading *l, const struct field *item, enum domain_
     if (rc != 0)
         return rc;
     domain.tenant = l->tenant;
+    if ((rc = see(l, item, "domain", domain.name)) != 0)
+        return rc;
     rc = account_domain_put(l->account, &domain, &changed, item->err);
     l->counts->domains += changed;
     return rc != 0 ? field_blame(item, rc) : 0;
@@ -52,10 +72,14 @@ static int load_network(struct loading *l, const struct field *item)
 {
     struct account_network network;
     bool changed = false;
+    char prefix[IP_TEXT_BYTES];
     int rc = network_read(item, &network);
     if (rc != 0)
         return rc;
     network.tenant = l->tenant;
+    ip_prefix_format(&network.prefix, prefix);
+    if ((rc = see(l, item, "network", prefix)) != 0)
+        return rc;
     rc = account_network_put(l->account, &network, &changed, item->err);
     l->counts->networks += changed;
     return rc != 0 ? field_blame(item, rc) : 0;
@@ -169,7 +193,11 @@ int fixture_load(struct account *a, const json_t *document, struct fixture_count
 {
     struct loading l = {.account = a, .document = document, .counts = counts, .made = made, .arg = arg};
     *counts = (struct fixture_counts){0};
-    return account_atomically(a, load_document, &l, err);
+    if ((l.seen = json_object()) == NULL)
+        return err_set(err, ERR_NO_MEMORY, "out of memory");
+    int rc = account_atomically(a, load_document, &l, err);
+    json_decref(l.seen);
+    return rc;
 }
 
 static int made_key(void *arg, const char *tenant, const char *name, const char *secret)

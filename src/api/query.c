@@ -12,7 +12,6 @@ enum { TAIL_BYTES = 4096 }; /* kept for what follows the rows */
 struct answer {
     struct api_call *call;
     const struct query *query;
-    uint32_t limit, rows;
     bool truncated;
 };
 
@@ -65,18 +64,14 @@ static int take_row(void *arg, const struct cell *cells, size_t count)
     struct answer *answer = arg;
     struct buf *out = answer->call->reply;
     size_t before = out->n;
-    if (answer->truncated || answer->rows == answer->limit) {
-        answer->truncated = true; /* the one row too many that was asked for */
+    if (answer->truncated)
         return 0;
-    }
     int rc = write_row(answer, cells, count);
-    if (rc == ERR_LIMIT) {
-        out->n = before;
-        answer->truncated = true;
-        return 0;
-    }
-    answer->rows++;
-    return rc;
+    if (rc != ERR_LIMIT)
+        return rc;
+    out->n = before; /* whole rows only */
+    answer->truncated = true;
+    return 0;
 }
 
 static int write_tail(struct answer *answer)
@@ -93,13 +88,10 @@ static int write_tail(struct answer *answer)
                               answer->truncated ? "true" : "false");
 }
 
-/* Asks for one row more than wanted, so that "truncated" is a fact and not a guess. */
 static int ask(struct api_call *call, struct query *query)
 {
-    struct answer answer = {.call = call, .query = query, .limit = query->limit};
+    struct answer answer = {.call = call, .query = query};
     struct query_sink sink = {.row = take_row, .arg = &answer};
-    if (query->limit < QUERY_LIMIT)
-        query->limit++;
     int rc = call_rows_begin(call);
     if (rc != 0)
         return rc;

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * hub: what `mail-analytics serve` runs. Three threads besides the main loop, in the order of the flow:
+ * hub: what `mail-analytics serve` runs. Threads besides the main loop, in the order of the flow:
  *   receive  ROUTER sockets, ZAP, sessions; appends batches to the hub's journal, one fdatasync for all that
- * came together, then acks (receive.h) load     reads the journal, parses, classifies, consolidates, stores
- * with its cursor (loader.h) workers  questions from the control socket (control.h), on the loop's thread
- * pool
+ *            came together, then acks (receive.h)
+ *   load     reads the journal, parses, classifies, consolidates, stores with its cursor (loader.h)
+ *   workers  questions from the control socket (control.h), on the loop's thread pool
+ * The loop itself has the control socket, the metrics, the signals and the supervisor's watchdog. A store
+ * that can't be opened stops none of this: it is tried again every few seconds, and the journal keeps what
+ * comes.
  */
 #ifndef HUB_HUB_H
 #define HUB_HUB_H
-#include "base/err.h"
+
+#include "config/config.h"
+
+/* Runs until SIGTERM or SIGINT; SIGHUP takes log_level anew. Errors are those of the start:
+ * afterwards the hub looks after itself. Call before other threads start; the log is open. */
+MUST_CHECK int hub_run(const struct config *config, struct err *err);
+
 #endif

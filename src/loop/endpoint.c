@@ -158,7 +158,10 @@ static int bind_socket(const struct endpoint *endpoint, int *fd)
         (void)setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (address.any.sa_family == AF_INET6)
         (void)setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(*fd, &address.any, size) == 0 && listen(*fd, BACKLOG) == 0)
+    mode_t mask = umask(0177); /* nobody connects before the file has its mode */
+    int bound = bind(*fd, &address.any, size);
+    (void)umask(mask);
+    if (bound == 0 && listen(*fd, BACKLOG) == 0)
         return 0;
     int errnum = errno;
     close(*fd);
@@ -181,7 +184,7 @@ int endpoint_listen(const struct endpoint *endpoint, int *fd, struct err *err)
     }
     if (errnum != 0)
         return explain(err, errnum, where, endpoint->kind);
-    if (endpoint->kind == ENDPOINT_UNIX && chmod(endpoint->path, 0666) != 0) {
+    if (endpoint->kind == ENDPOINT_UNIX && chmod(endpoint->path, endpoint->mode != 0 ? endpoint->mode : 0666) != 0) {
         errnum = errno;
         close(*fd);
         (void)unlink(endpoint->path);

@@ -17,6 +17,7 @@ struct endpoint {
     struct ip ip; /* TCP */
     uint16_t port;
     char path[ENDPOINT_PATH_BYTES]; /* unix; empty when it has no name */
+    unsigned mode;                  /* unix: of the socket's file; 0 is 0666 */
 };
 
 /* ERR_CONFIG, with the text and what would be right. Pure. */
@@ -26,8 +27,8 @@ void endpoint_format(const struct endpoint *endpoint, char out[static ENDPOINT_T
 /* True when only this machine can reach it: loopback, or a unix socket. */
 bool endpoint_is_local(const struct endpoint *endpoint);
 
-/* A bound and listening socket in *fd, close-on-exec. A unix socket's file is made with mode 0666 (Postfix's
- * smtpd is another user; the directory guards it); a dead file in its place is removed. ERR_BUSY, ERR_DENIED,
+/* A bound and listening socket in *fd, close-on-exec. A unix socket's file is made with mode 0666 unless the
+ * endpoint says otherwise (Postfix's smtpd is another user; the directory guards it); a dead file in its place is removed. ERR_BUSY, ERR_DENIED,
  * ERR_NOT_FOUND (directory), ERR_CONFIG (no such address here). */
 MUST_CHECK int endpoint_listen(const struct endpoint *endpoint, int *fd, struct err *err);
 

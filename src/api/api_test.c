@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * api: requests through api_handle to a real account file and a real store.
+ */
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/test.h"
+#include "store/fixture.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct world {
+    char *dir;
+    struct api_context context;
+    struct api_caller caller;
+    struct buf reply;
+    int status;
+    json_t *json; /* of the latest reply */
+};
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    struct err err = {0};
+    char path[512];
+    if (w == NULL || (w->dir = fixture_directory()) == NULL)
+        return -1;
+    (void)snprintf(path, sizeof path, "%s/account.db", w->dir);
+    if (account_open(&w->context.account, path, &err) != 0)
+        return -1;
+    w->caller = (struct api_caller){.operator_ = true, .name = "test"};
+    w->context.query_timeout_us = 60 * US_PER_SECOND;
+    buf_init(&w->reply, 1 << 20);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    json_decref(w->json);
+    buf_fini(&w->reply);
+    store_close(&w->context.store);
+    account_close(&w->context.account);
+    fixture_remove(w->dir);
+    free(w);
+    return 0;
+}
+
+static json_t *ask(struct world *w, const char *method, const char *path, const char *body)
+{
+    json_error_t error;
+    struct api_request request = {w->caller, slice_of(method), slice_of(path), slice_of(body)};
+    api_handle(&w->context, &request, &w->status, &w->reply);
+    json_decref(w->json);
+    w->json = json_loadb(w->reply.p, w->reply.n, JSON_REJECT_DUPLICATES, &error);
+    if (w->json == NULL)
+        fail_msg("%s %s: no JSON: %.*s", method, path, (int)w->reply.n, w->reply.p);
+    return w->json;
+}
+
+static void expect(struct world *w, int status, const char *method, const char *path, const char *body)
+{
+    (void)ask(w, method, path, body);
+    if (w->status != status)
+        fail_msg("%s %s %s: %d %.*s", method, path, body, w->status, (int)w->reply.n, w->reply.p);
+}
+
+static const char *detail(struct world *w)
+{
+    return json_string_value(json_object_get(w->json, "detail"));
+}
+
+static size_t rows(struct world *w, const char *path)
+{
+    expect(w, 200, "GET", path, "");
+    return json_array_size(json_object_get(w->json, "rows"));
+}
+
+static void nouns_come_and_go(void **state)
+{
+    struct world *w = *state;
+    expect(w, 201, "POST", "/api/v1/tenants", "{\"name\":\"acme\"}");
+    assert_string_equal(json_string_value(json_object_get(w->json, "name")), "acme");
+    expect(w, 201, "POST", "/api/v1/domains",
+           "{\"tenant\":\"acme\",\"name\":\"Example.COM\",\"subdomains\":true}");
+    expect(w, 201, "POST", "/api/v1/networks?tenant=acme",
+           "{\"prefix\":\"192.0.2.0/24\",\"comment\":\"a \\\"b\\\"\"}");
+    expect(w, 201, "POST", "/api/v1/apikeys",
+           "{\"tenant\":\"acme\",\"name\":\"edge\",\"scopes\":[\"ingest\"]}");
+    assert_int_equal(strlen(json_string_value(json_object_get(w->json, "key"))), 46);
+    assert_int_equal(rows(w, "/api/v1/tenants"), 1);
+    assert_int_equal(rows(w, "/api/v1/domains?tenant=acme"), 1);
+    const json_t *row = json_array_get(json_object_get(w->json, "rows"), 0);
+    assert_string_equal(json_string_value(json_object_get(row, "name")), "example.com");
+    assert_string_equal(json_string_value(json_object_get(row, "tenant")), "acme");
+    assert_true(json_is_true(json_object_get(row, "subdomains")));
+    assert_int_equal(rows(w, "/api/v1/networks"), 1);
+    row = json_array_get(json_object_get(w->json, "rows"), 0);
+    assert_string_equal(json_string_value(json_object_get(row, "comment")), "a \"b\"");
+    assert_int_equal(rows(w, "/api/v1/apikeys"), 1);
+    assert_null(memmem(w->reply.p, w->reply.n, "ma_", 3));
+    expect(w, 200, "DELETE", "/api/v1/domains?tenant=acme&name=example.com", "");
+    expect(w, 404, "DELETE", "/api/v1/domains?tenant=acme&name=example.com", "");
+    expect(w, 200, "DELETE", "/api/v1/networks?tenant=acme&prefix=192.0.2.0%2F24", "");
+    expect(w, 200, "DELETE", "/api/v1/apikeys?tenant=acme&name=edge", "");
+    expect(w, 404, "DELETE", "/api/v1/apikeys?tenant=acme&name=edge", "");
+    expect(w, 200, "GET", "/api/v1/tenants/acme", "");
+    expect(w, 200, "DELETE", "/api/v1/tenants/acme", "");
+    expect(w, 404, "GET", "/api/v1/tenants/acme", "");
+    assert_int_equal(rows(w, "/api/v1/edges"), 0);
+    expect(w, 200, "GET", "/api/v1/status", "");
+    assert_true(json_is_false(json_object_get(w->json, "running")));
+}
+
+static void mistakes_are_problems(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *method, *path, *body;
+        int status;
+        const char *says;
+    } cases[] = {
+        {"GET", "/api/v1/nothing", "", 404, "no such path"},
+        {"PUT", "/api/v1/tenants", "", 501, "method"},
+        {"GET", "/api/v1/tenants/a/b", "", 404, "no such path"},
+        {"GET", "/api/v1/tenants/%zz", "", 400, "not well formed"},
+        {"GET", "/api/v1/tenants/a%00b", "", 400, "not well formed"},
+        {"POST", "/api/v1/tenants", "{", 400, "line 1"},
+        {"POST", "/api/v1/tenants", "", 400, "body"},
+        {"POST", "/api/v1/tenants", "{\"name\":1}", 400, "$.name: must be a text, not a number"},
+        {"POST", "/api/v1/tenants", "{\"nome\":\"x\"}", 400, "'nome' is not known"},
+        {"POST", "/api/v1/tenants", "{\"name\":\"x\",\"name\":\"y\"}", 400, "duplicate"},
+        {"POST", "/api/v1/tenants", "{\"name\":\"a b\"}", 400, "1 to 127"},
+        {"POST", "/api/v1/domains", "{\"name\":\"a.example\"}", 400, "?tenant="},
+        {"POST", "/api/v1/domains", "{\"tenant\":\"nobody\",\"name\":\"a.example\"}", 404,
+         "$.tenant: there is no"},
+        {"POST", "/api/v1/domains?tenant=t", "{\"name\":\"a.example\",\"kind\":\"x\"}", 400,
+         "'own' or 'relayed'"},
+        {"POST", "/api/v1/domains?tenant=t", "[\"a.example\",\"a b\"]", 400, "$[1]"},
+        {"POST", "/api/v1/networks?tenant=t", "{\"prefix\":\"192.0.2.1/24\"}", 400, "$.prefix"},
+        {"POST", "/api/v1/networks?tenant=t", "{\"prefix\":\"192.0.2.1\",\"trusted\":1}", 400,
+         "true or false"},
+        {"POST", "/api/v1/apikeys?tenant=t", "{\"name\":\"k\"}", 400, "$.scopes"},
+        {"POST", "/api/v1/apikeys?tenant=t", "{\"name\":\"k\",\"scopes\":[\"root\"]}", 400, "$.scopes[0]"},
+        {"POST", "/api/v1/apikeys?tenant=t", "{\"name\":\"k\",\"scopes\":[\"read\"],\"expires\":\"soon\"}",
+         400, "$.expires"},
+        {"POST", "/api/v1/apikeys?tenant=t", "{\"name\":\"k\",\"scopes\":[\"read\"],\"key\":\"short\"}", 400,
+         "20 to 63"},
+        {"POST", "/api/v1/query", "{}", 503, "no hub is running"},
+    };
+    expect(w, 201, "POST", "/api/v1/tenants", "{\"name\":\"t\"}");
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        (void)ask(w, cases[i].method, cases[i].path, cases[i].body);
+        if (w->status != cases[i].status || strstr(detail(w), cases[i].says) == NULL)
+            fail_msg("%s %s %s: %d %s", cases[i].method, cases[i].path, cases[i].body, w->status, detail(w));
+        assert_int_equal(json_integer_value(json_object_get(w->json, "status")), cases[i].status);
+        assert_non_null(json_object_get(w->json, "title"));
+    }
+    assert_int_equal(rows(w, "/api/v1/domains"), 0);
+    assert_int_equal(rows(w, "/api/v1/apikeys"), 0);
+}
+
+static void arrays_are_all_or_nothing(void **state)
+{
+    struct world *w = *state;
+    expect(w, 201, "POST", "/api/v1/tenants", "[\"one\",{\"name\":\"two\"}]");
+    assert_int_equal(json_integer_value(json_object_get(w->json, "added")), 2);
+    expect(w, 409, "POST", "/api/v1/tenants", "[\"three\",\"one\",\"four\"]");
+    assert_int_equal(json_integer_value(json_object_get(w->json, "index")), 1);
+    assert_int_equal(rows(w, "/api/v1/tenants"), 2);
+    expect(w, 201, "POST", "/api/v1/apikeys?tenant=one",
+           "[{\"name\":\"a\",\"scopes\":[\"read\"]},{\"name\":\"b\",\"scopes\":[\"read\"]}]");
+    assert_int_equal(json_array_size(json_object_get(w->json, "rows")), 2);
+}
+
+static const char fixture_file[] =
+    "{\"tenants\":[{\"name\":\"acme\",\"domains\":[{\"name\":\"example.com\",\"subdomains\":true},\"example."
+    "net\"],"
+    "\"relayed\":[\"relay.example\"],\"networks\":[\"192.0.2.0/24\",{\"prefix\":\"198.51.100.0/"
+    "24\",\"trusted\":false}],"
+    "\"apikeys\":[{\"name\":\"edge\",\"scopes\":[\"ingest\"],\"key\":\"ma_"
+    "0123456789012345678901234567890123456789012\"},"
+    "{\"name\":\"made\",\"scopes\":[\"read\"],\"addresses\":[\"192.0.2.1\"]}]}]}";
+
+static long long number(struct world *w, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(w->json, name));
+}
+
+static void fixtures_load_once(void **state)
+{
+    struct world *w = *state;
+    expect(w, 200, "POST", "/api/v1/load", fixture_file);
+    assert_int_equal(number(w, "tenants"), 1);
+    assert_int_equal(number(w, "domains"), 3);
+    assert_int_equal(number(w, "networks"), 2);
+    assert_int_equal(number(w, "apikeys"), 2);
+    const json_t *keys = json_object_get(w->json, "keys");
+    assert_int_equal(json_array_size(keys), 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(keys, 0), "name")), "made");
+    expect(w, 200, "GET", "/api/v1/tenants/acme", "");
+    long long version = number(w, "rule_version");
+    expect(w, 200, "POST", "/api/v1/load", fixture_file);
+    assert_int_equal(
+        number(w, "tenants") + number(w, "domains") + number(w, "networks") + number(w, "apikeys"), 0);
+    expect(w, 200, "GET", "/api/v1/tenants/acme", "");
+    assert_int_equal(number(w, "rule_version"), version);
+}
+
+static void fixtures_fail_whole_and_say_where(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *body, *says;
+        int status;
+    } cases[] = {
+        {"[]", "$: must be an object", 400},
+        {"{\"tenants\":{}}", "$.tenants: must be an array", 400},
+        {"{\"tenants\":[{\"name\":\"x\",\"domains\":[\"good.example\",\"not good\"]}]}",
+         "$.tenants[0].domains[1]", 400},
+        {"{\"tenants\":[{\"name\":\"x\",\"networks\":[{\"prefix\":\"1.2.3.4/8\"}]}]}",
+         "$.tenants[0].networks[0].prefix", 400},
+        {"{\"tenants\":[{\"name\":\"x\"},{\"nom\":\"y\"}]}", "$.tenants[1]: 'nom'", 400},
+        {"{\"tenants\":[{\"name\":\"acme\",\"apikeys\":[{\"name\":\"edge\",\"scopes\":[\"read\"]}]}]}",
+         "$.tenants[0].apikeys[0]: there is another key", 409},
+        {"{\"tenants\":[{\"name\":\"acme\",\"apikeys\":[{\"name\":\"edge\",\"scopes\":[\"ingest\"],"
+         "\"key\":\"ma_9999999999012345678901234567890123456789012\"}]}]}",
+         "another key", 409},
+    };
+    expect(w, 200, "POST", "/api/v1/load", fixture_file);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        (void)ask(w, "POST", "/api/v1/load", cases[i].body);
+        if (w->status != cases[i].status || strstr(detail(w), cases[i].says) == NULL)
+            fail_msg("%s: %d %s", cases[i].body, w->status, detail(w));
+    }
+    assert_int_equal(rows(w, "/api/v1/tenants"), 1);
+    assert_int_equal(rows(w, "/api/v1/domains"), 3);
+}
+
+static void tenants_see_only_their_own(void **state)
+{
+    struct world *w = *state;
+    uint32_t one = 0;
+    expect(w, 201, "POST", "/api/v1/tenants", "[\"one\",\"two\"]");
+    expect(w, 201, "POST", "/api/v1/domains?tenant=one", "[\"one.example\"]");
+    expect(w, 201, "POST", "/api/v1/domains?tenant=two", "[\"two.example\",\"also-two.example\"]");
+    assert_int_equal(account_tenant_find(w->context.account, "one", &one, NULL), 0);
+    w->caller = (struct api_caller){.tenant = one, .scopes = SCOPE_READ | SCOPE_MANAGE, .name = "one's key"};
+    assert_int_equal(rows(w, "/api/v1/tenants"), 1);
+    assert_int_equal(rows(w, "/api/v1/domains"), 1);
+    expect(w, 404, "GET", "/api/v1/domains?tenant=two", "");
+    expect(w, 404, "GET", "/api/v1/tenants/two", "");
+    expect(w, 404, "POST", "/api/v1/domains", "{\"tenant\":\"two\",\"name\":\"x.example\"}");
+    expect(w, 404, "DELETE", "/api/v1/domains?tenant=two&name=two.example", "");
+    expect(w, 404, "DELETE", "/api/v1/domains?name=two.example", "");
+    expect(w, 403, "POST", "/api/v1/tenants", "{\"name\":\"three\"}");
+    expect(w, 403, "DELETE", "/api/v1/tenants/one", "");
+    expect(w, 403, "POST", "/api/v1/load", "{}");
+    expect(w, 403, "GET", "/api/v1/status", "");
+    expect(w, 403, "POST", "/api/v1/apikeys", "{\"name\":\"k\",\"scopes\":[\"ingest\"]}");
+    expect(w, 201, "POST", "/api/v1/apikeys", "{\"name\":\"k\",\"scopes\":[\"read\"]}");
+    w->caller.scopes = SCOPE_READ;
+    expect(w, 403, "POST", "/api/v1/domains", "{\"name\":\"x.example\"}");
+    expect(w, 403, "GET", "/api/v1/apikeys", "");
+    w->caller.scopes = SCOPE_INGEST;
+    expect(w, 403, "GET", "/api/v1/domains", "");
+    w->caller.tenant = 0;
+    w->caller.scopes = SCOPE_READ;
+    expect(w, 403, "GET", "/api/v1/domains", "");
+}
+
+static void open_store(struct world *w, struct fixture *fixture)
+{
+    struct err err = {0};
+    char dir[512];
+    (void)snprintf(dir, sizeof dir, "%s/store", w->dir);
+    struct store_options options = {
+        .engine = "duckdb", .dir = dir, .memory_bytes = 256 << 20, .query_threads = 2};
+    if (store_open(&w->context.store, &options, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+    fixture_init(fixture, 7, 200);
+    struct store_cursor cursor = {{1, 1}, 0};
+    assert_int_equal(store_append(w->context.store, fixture->events, fixture->count, &err), 0);
+    assert_int_equal(store_commit(w->context.store, cursor, &err), 0);
+}
+
+static size_t requests_of(const struct fixture *fixture, uint32_t tenant)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < fixture->count; i++)
+        n += tenant == 0 || fixture->events[i].tenant == tenant;
+    return n;
+}
+
+#define RANGE "\"from\":\"2026-02-28T00:00:00Z\",\"to\":\"2026-03-10T00:00:00Z\""
+
+static size_t requests(struct world *w, const char *path)
+{
+    expect(w, 200, "POST", path, "{\"measures\":[\"requests\"]," RANGE "}");
+    return (size_t)json_integer_value(
+        json_object_get(json_array_get(json_object_get(w->json, "rows"), 0), "requests"));
+}
+
+static void questions_have_the_callers_scope(void **state)
+{
+    struct world *w = *state;
+    struct fixture fixture;
+    uint32_t one = 0;
+    open_store(w, &fixture);
+    expect(w, 201, "POST", "/api/v1/tenants", "[\"one\",\"two\",\"three\"]");
+    assert_int_equal(account_tenant_find(w->context.account, "one", &one, NULL), 0);
+    assert_int_equal(one, 1); /* the fixture's tenants are 1, 2, 3 */
+    assert_true(requests_of(&fixture, 1) > 0 && requests_of(&fixture, 2) > 0);
+    assert_int_equal(requests(w, "/api/v1/query"), requests_of(&fixture, 0));
+    assert_int_equal(requests(w, "/api/v1/query?tenant=two"), requests_of(&fixture, 2));
+    expect(w, 404, "POST", "/api/v1/query?tenant=nobody", "{\"measures\":[\"requests\"]}");
+    w->caller = (struct api_caller){.tenant = 1, .scopes = SCOPE_READ, .name = "key"};
+    assert_int_equal(requests(w, "/api/v1/query"), requests_of(&fixture, 1));
+    expect(w, 404, "POST", "/api/v1/query?tenant=two", "{\"measures\":[\"requests\"]}");
+    w->caller.scopes = SCOPE_INGEST;
+    expect(w, 403, "POST", "/api/v1/query", "{\"measures\":[\"requests\"]}");
+    fixture_fini(&fixture);
+}
+
+static void answers_have_rows_columns_and_an_end(void **state)
+{
+    struct world *w = *state;
+    struct fixture fixture;
+    open_store(w, &fixture);
+    expect(w, 200, "POST", "/api/v1/query",
+           "{\"measures\":[\"messages\",\"requests\"],\"by\":[\"sender_domain\"],\"interval\":\"1d\"," RANGE
+           "}");
+    size_t all = json_array_size(json_object_get(w->json, "rows"));
+    assert_true(all > 3);
+    char *columns = json_dumps(json_object_get(w->json, "columns"), JSON_COMPACT);
+    assert_string_equal(columns, "[\"time\",\"sender_domain\",\"messages\",\"requests\"]");
+    free(columns);
+    assert_string_equal(json_string_value(json_object_get(w->json, "from")), "2026-02-28T00:00:00.000000Z");
+    assert_true(json_is_false(json_object_get(w->json, "truncated")));
+    expect(w, 200, "POST", "/api/v1/query",
+           "{\"measures\":[\"requests\"],\"by\":[\"sender_domain\"],\"limit\":2," RANGE "}");
+    assert_int_equal(json_array_size(json_object_get(w->json, "rows")), 2);
+    assert_true(json_is_true(json_object_get(w->json, "truncated")));
+    w->reply.limit = 8192; /* bytes end before rows: whole rows only, and marked */
+    expect(w, 200, "POST", "/api/v1/query",
+           "{\"measures\":[\"requests\"],\"by\":[\"sender\",\"recipient\",\"seq\"]," RANGE "}");
+    assert_true(json_is_true(json_object_get(w->json, "truncated")));
+    assert_true(json_array_size(json_object_get(w->json, "rows")) > 1);
+    expect(w, 400, "POST", "/api/v1/query", "{\"measures\":[\"nothing\"]}");
+    fixture_fini(&fixture);
+}
+
+static void a_short_reply_buffer_is_said(void **state)
+{
+    struct world *w = *state;
+    char body[8192] = "[";
+    for (size_t i = 0; i < 100; i++)
+        (void)snprintf(body + strlen(body), 64, "%s\"tenant-%zu\"", i > 0 ? "," : "", i);
+    (void)strcat(body, "]");
+    expect(w, 201, "POST", "/api/v1/tenants", body);
+    w->reply.limit = 2048;
+    expect(w, 413, "GET", "/api/v1/tenants", "");
+    assert_non_null(strstr(detail(w), "ask for less"));
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(nouns_come_and_go),
+        CASE(mistakes_are_problems),
+        CASE(arrays_are_all_or_nothing),
+        CASE(fixtures_load_once),
+        CASE(fixtures_fail_whole_and_say_where),
+        CASE(tenants_see_only_their_own),
+        CASE(questions_have_the_callers_scope),
+        CASE(answers_have_rows_columns_and_an_end),
+        CASE(a_short_reply_buffer_is_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * noun: the verbs tenant, domain, network, apikey and edge: add, list, remove, import. One table says how
+ * each is written; import.c reads lines.
+ */
+#include "client.h"
+#include "import.h"
+#include "table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum noun_flag { TENANT, RELAYED, SUBDOMAINS, UNTRUSTED, COMMENT, SCOPE, ADDRESS, EXPIRES, FLAG_COUNT };
+enum { KNOWS_ADD = 1 << FLAG_COUNT, KNOWS_IMPORT = KNOWS_ADD << 1 };
+
+static const struct noun {
+    const char *verb, *path, *id; /* id: the parameter that names one for DELETE; NULL: a part of the path */
+    unsigned knows;               /* bits of noun_flag and actions */
+    const char *columns[TABLE_COLUMNS];
+} nouns[] = {
+    {"tenant", "/api/v1/tenants", NULL, KNOWS_ADD | KNOWS_IMPORT, {"name", "id", "rule_version", "created"}},
+    {"domain",
+     "/api/v1/domains",
+     "name",
+     KNOWS_ADD | KNOWS_IMPORT | 1 << TENANT | 1 << RELAYED | 1 << SUBDOMAINS,
+     {"tenant", "name", "kind", "subdomains"}},
+    {"network",
+     "/api/v1/networks",
+     "prefix",
+     KNOWS_ADD | KNOWS_IMPORT | 1 << TENANT | 1 << UNTRUSTED | 1 << COMMENT,
+     {"tenant", "prefix", "trusted", "comment"}},
+    {"apikey",
+     "/api/v1/apikeys",
+     "name",
+     KNOWS_ADD | KNOWS_IMPORT | 1 << TENANT | 1 << SCOPE | 1 << ADDRESS | 1 << EXPIRES,
+     {"id", "tenant", "name", "scopes", "addresses", "expires", "created", "revoked"}},
+    {"edge",
+     "/api/v1/edges",
+     "id",
+     1 << TENANT,
+     {"id", "tenant", "host", "version", "last_seen", "last_seq", "gaps", "dropped", "lag_us"}},
+};
+
+static const char *value(const struct flag *flags, enum noun_flag flag)
+{
+    return flags[flag].count > 0 ? flags[flag].values[0] : NULL;
+}
+
+static void set_list(json_t *item, const char *name, const struct flag *flag)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < flag->count; i++) {
+        struct slice rest = slice_of(flag->values[i]), word;
+        while (slice_split(&rest, ',', &word))
+            (void)json_array_append_new(list, json_stringn_nocheck(word.p, word.n));
+    }
+    (void)json_object_set_new(item, name, list);
+}
+
+/* The object that a POST takes, from the operand and the flags. Texts are checked when it is written. */
+static json_t *item_of(const struct noun *noun, const char *operand, const struct flag *flags)
+{
+    json_t *item = json_object();
+    bool network = strcmp(noun->verb, "network") == 0;
+    (void)json_object_set_new(item, network ? "prefix" : "name", json_string_nocheck(operand));
+    if (flags[TENANT].count > 0)
+        (void)json_object_set_new(item, "tenant", json_string_nocheck(flags[TENANT].values[0]));
+    if (flags[RELAYED].count > 0)
+        (void)json_object_set_new(item, "kind", json_string("relayed"));
+    if (flags[SUBDOMAINS].count > 0)
+        (void)json_object_set_new(item, "subdomains", json_true());
+    if (flags[UNTRUSTED].count > 0)
+        (void)json_object_set_new(item, "trusted", json_false());
+    if (flags[COMMENT].count > 0)
+        (void)json_object_set_new(item, "comment", json_string_nocheck(flags[COMMENT].values[0]));
+    if (flags[SCOPE].count > 0)
+        set_list(item, "scopes", &flags[SCOPE]);
+    if (flags[ADDRESS].count > 0)
+        set_list(item, "addresses", &flags[ADDRESS]);
+    if (flags[EXPIRES].count > 0)
+        (void)json_object_set_new(item, "expires", json_string_nocheck(flags[EXPIRES].values[0]));
+    return item;
+}
+
+static int post(struct cli *cli, const char *path, const json_t *document, json_t **reply, long *index)
+{
+    char *body = json_dumps(document, JSON_COMPACT);
+    if (body == NULL)
+        return cli_fail(cli, ERR_USAGE, "what was given is not valid UTF-8");
+    int rc = client_ask(cli, "POST", path, slice_of(body), reply, index);
+    free(body);
+    return rc;
+}
+
+static int add(struct cli *cli, const struct noun *noun, const char *operand, const struct flag *flags)
+{
+    json_t *item = item_of(noun, operand, flags), *reply = NULL;
+    int rc = post(cli, noun->path, item, &reply, NULL);
+    json_decref(item);
+    if (rc != 0)
+        return rc;
+    const char *key = json_string_value(json_object_get(reply, "key"));
+    if (cli->json)
+        cli_print_json(reply);
+    else if (key != NULL)
+        printf("%s\n", key); /* alone, so that scripts can take it; it is never shown again */
+    else
+        printf("added %s %s\n", noun->verb, operand);
+    json_decref(reply);
+    return 0;
+}
+
+static json_t *column_list(const struct noun *noun)
+{
+    json_t *columns = json_array();
+    for (size_t i = 0; i < TABLE_COLUMNS && noun->columns[i] != NULL; i++)
+        (void)json_array_append_new(columns, json_string(noun->columns[i]));
+    return columns;
+}
+
+static int list(struct cli *cli, const struct noun *noun, const struct flag *flags)
+{
+    char path[CLIENT_PATH_BYTES];
+    json_t *reply = NULL;
+    (void)snprintf(path, sizeof path, "%s", noun->path);
+    if (client_parameter(path, "tenant", value(flags, TENANT)) != 0)
+        return cli_fail(cli, ERR_USAGE, "--tenant is too long");
+    int rc = client_ask(cli, "GET", path, SLICE(""), &reply, NULL);
+    if (rc != 0)
+        return rc;
+    json_t *rows = json_object_get(reply, "rows"), *columns = column_list(noun);
+    if (cli->json)
+        cli_print_json(reply);
+    else if (json_array_size(rows) == 0)
+        printf("no %ss\n", noun->verb);
+    else
+        rc = table_print(stdout, columns, rows);
+    json_decref(columns);
+    json_decref(reply);
+    return rc;
+}
+
+static bool is_number(const char *text)
+{
+    uint64_t number;
+    return text_to_u64(slice_of(text), UINT32_MAX, &number) == 0;
+}
+
+static int remove_one(struct cli *cli, const struct noun *noun, const char *operand, const struct flag *flags)
+{
+    char path[CLIENT_PATH_BYTES];
+    json_t *reply = NULL;
+    const char *id = noun->id;
+    (void)snprintf(path, sizeof path, "%s%s", noun->path, id == NULL ? "/" : "");
+    if (strcmp(noun->verb, "apikey") == 0 && is_number(operand))
+        id = "id";
+    int rc = id == NULL ? client_segment(path, operand) : client_parameter(path, id, operand);
+    if (rc == 0)
+        rc = client_parameter(path, "tenant", value(flags, TENANT));
+    if (rc != 0)
+        return cli_fail(cli, ERR_USAGE, "'%.60s' is too long", operand);
+    rc = client_ask(cli, "DELETE", path, SLICE(""), &reply, NULL);
+    if (rc == 0 && cli->json)
+        cli_print_json(reply);
+    else if (rc == 0)
+        printf("removed %s %s\n", noun->verb, operand);
+    json_decref(reply);
+    return rc;
+}
+
+/* "$[3].name: why" → "FILE:LINE: why". */
+static int blame_line(struct cli *cli, int rc, const char *file, size_t line)
+{
+    char why[ERR_DETAIL_BYTES];
+    const char *detail = cli->err.detail, *colon = strstr(detail, ": ");
+    (void)snprintf(why, sizeof why, "%s",
+                   strncmp(detail, "$[", 2) == 0 && colon != NULL ? colon + 2 : detail);
+    return cli_fail(cli, rc, "%.200s:%zu: %.250s (nothing was changed)", file, line, why);
+}
+
+static int import(struct cli *cli, const struct noun *noun, const char *file, const struct flag *flags)
+{
+    struct buf text = {0};
+    struct import_lines lines = {0};
+    json_t *items = json_array();
+    json_t *reply = NULL;
+    long index = -1;
+    int rc = cli_read(cli, file, IMPORT_BYTES, &text);
+    while (rc == 0 && import_next(&lines, buf_slice(&text))) {
+        json_t *item = item_of(noun, "", flags);
+        rc = import_line(noun->verb, lines.line, item, &cli->err);
+        if (rc != 0 || json_array_append_new(items, item) != 0)
+            rc = blame_line(cli, rc != 0 ? rc : ERR_NO_MEMORY, file, lines.number);
+    }
+    if (rc == 0 && json_array_size(items) > 0)
+        rc = post(cli, noun->path, items, &reply, &index);
+    if (rc != 0 && index >= 0)
+        rc = blame_line(cli, rc, file, import_number_of(buf_slice(&text), (size_t)index));
+    const json_t *rows = json_object_get(reply, "rows");
+    if (rc == 0 && cli->json && reply != NULL)
+        cli_print_json(reply);
+    else if (rc == 0 && rows != NULL)
+        for (size_t i = 0; i < json_array_size(rows); i++)
+            printf("%s %s\n", json_string_value(json_object_get(json_array_get(rows, i), "name")),
+                   json_string_value(json_object_get(json_array_get(rows, i), "key")));
+    else if (rc == 0)
+        printf("added %zu %ss\n", json_array_size(items), noun->verb);
+    json_decref(reply);
+    json_decref(items);
+    buf_fini(&text);
+    return rc;
+}
+
+static int check_flags(struct cli *cli, const struct noun *noun, const struct flag *flags)
+{
+    for (size_t i = 0; i < FLAG_COUNT; i++)
+        if (flags[i].count > 0 && (noun->knows & 1U << i) == 0)
+            return cli_fail(cli, ERR_USAGE, "%s doesn't know --%s: try `mail-analytics help %s`", noun->verb,
+                            flags[i].name, noun->verb);
+    return 0;
+}
+
+static int run(struct cli *cli, const struct noun *noun)
+{
+    struct flag flags[FLAG_COUNT] = {
+        [TENANT] = {.name = "tenant"},
+        [RELAYED] = {.name = "relayed", .type = FLAG_TRUE},
+        [SUBDOMAINS] = {.name = "subdomains", .type = FLAG_TRUE},
+        [UNTRUSTED] = {.name = "untrusted", .type = FLAG_TRUE},
+        [COMMENT] = {.name = "comment"},
+        [SCOPE] = {.name = "scope", .type = FLAG_LIST},
+        [ADDRESS] = {.name = "address", .type = FLAG_LIST},
+        [EXPIRES] = {.name = "expires"},
+    };
+    const char *operands[2];
+    size_t n;
+    int rc = cli_flags(cli, flags, FLAG_COUNT, operands, 2, &n);
+    if (rc == 0)
+        rc = check_flags(cli, noun, flags);
+    if (rc != 0)
+        return rc;
+    const char *action = n > 0 ? operands[0] : "";
+    if (strcmp(action, "list") == 0 && n == 1)
+        return list(cli, noun, flags);
+    if (strcmp(action, "add") == 0 && n == 2 && (noun->knows & KNOWS_ADD) != 0)
+        return add(cli, noun, operands[1], flags);
+    if (strcmp(action, "remove") == 0 && n == 2)
+        return remove_one(cli, noun, operands[1], flags);
+    if (strcmp(action, "import") == 0 && n == 2 && (noun->knows & KNOWS_IMPORT) != 0)
+        return import(cli, noun, operands[1], flags);
+    return cli_fail(cli, ERR_USAGE, "what about %ss? try `mail-analytics help %s`", noun->verb, noun->verb);
+}
+
+int verb_tenant(struct cli *cli)
+{
+    return run(cli, &nouns[0]);
+}
+
+int verb_domain(struct cli *cli)
+{
+    return run(cli, &nouns[1]);
+}
+
+int verb_network(struct cli *cli)
+{
+    return run(cli, &nouns[2]);
+}
+
+int verb_apikey(struct cli *cli)
+{
+    return run(cli, &nouns[3]);
+}
+
+int verb_edge(struct cli *cli)
+{
+    return run(cli, &nouns[4]);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * serve: the verb that runs the hub, and the commands start, stop and reload of earlier versions.
+ */
+#include "cli.h"
+
+#include "hub/hub.h"
+#include "loop/pidfile.h"
+
+#include <signal.h>
+
+enum { STOP_WAIT_US = 60 * 1000000 };
+
+static int signal_running(struct cli *cli, int signum, int64_t wait_us)
+{
+    if (cli->settings->pid_file[0] == '\0')
+        return cli_fail(cli, ERR_CONFIG,
+                        "-c stop and -c reload need pid_file to be set, as it was at the start");
+    return pidfile_signal(cli->settings->pid_file, signum, wait_us, &cli->err);
+}
+
+static int run_hub(struct cli *cli)
+{
+    enum log_level level;
+    if (log_level_parse(cli->settings->log_level, &level) != 0)
+        return cli_fail(cli, ERR_CONFIG, "log_level must be error, warning, info or debug");
+    int rc = log_open("mail-analytics", level, cli->settings->log_output, &cli->err);
+    return rc != 0 ? rc : hub_run(cli->config, &cli->err);
+}
+
+int verb_serve(struct cli *cli)
+{
+    size_t n;
+    int rc = cli_flags(cli, NULL, 0, NULL, 0, &n);
+    if (rc != 0)
+        return rc;
+    if (cli->settings->mongo_uri[0] != '\0')
+        return cli_fail(
+            cli, ERR_UNSUPPORTED,
+            "mongo_uri (-U): the mongodb engine is not in this build; remove the setting, the store is "
+            "%s",
+            cli->settings->store);
+    if (cli->settings->policy_listen[0] != '\0')
+        return cli_fail(
+            cli, ERR_UNSUPPORTED,
+            "policy_listen: this build can't take Postfix's requests at the hub; remove the setting and "
+            "run policy-proxy beside Postfix");
+    switch (config_request(cli->config)->command) {
+    case CONFIG_COMMAND_STOP:
+        return signal_running(cli, SIGTERM, STOP_WAIT_US);
+    case CONFIG_COMMAND_RELOAD:
+        return signal_running(cli, SIGHUP, 0);
+    default:
+        return run_hub(cli);
+    }
+}

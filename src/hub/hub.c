@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hub: the assembly. start() goes down the list, stop() comes up again. See hub.h.
+ */
+#include "hub.h"
+
+#include "base/clock.h"
+#include "figures.h"
+#include "loop/notify.h"
+#include "loop/pidfile.h"
+#include "loop/process.h"
+#include "loop/scrape.h"
+#include "loop/signals.h"
+#include "paths.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    STORE_RETRY_MS = 3000,
+    LOADER_BATCH_ROWS = 122880, /* a DuckDB row group */
+    JOURNAL_COMPRESS_LEVEL = 1, /* the records in it are compressed already */
+    DESCRIPTORS_BESIDES = 512,
+};
+
+struct hub {
+    const struct config *config;
+    const struct hub_config *settings; /* of the start: what a reload doesn't change */
+    struct hub_paths paths;
+    uv_loop_t loop;
+    struct pidfile *pidfile;
+    struct account *account; /* checked at start; the threads open their own */
+    struct journal *journal;
+    struct receive *receive;
+    _Atomic(struct store *) store; /* NULL: not open */
+    _Atomic(struct loader *) loader;
+    struct control *control;
+    struct scrape *scrape;
+    struct signals *signals;
+    struct ticker *watchdog, *retry;
+    uv_work_t opening; /* of the store, by a worker */
+    bool stopping;
+    struct store *opened;
+    struct err open_error;
+    uv_mutex_t lock; /* of store_error */
+    char store_error[ERR_DETAIL_BYTES];
+    char public_key[41];
+    int64_t started_us;
+};
+
+static void on_sync(void *arg)
+{
+    struct hub *hub = arg;
+    struct loader *loader = atomic_load(&hub->loader);
+    if (loader != NULL)
+        loader_wake(loader);
+}
+
+/* Any thread: what is taken from parts that live as long as the loop runs. */
+static void take_figures(struct hub *hub, struct figures *out)
+{
+    struct store *store = atomic_load(&hub->store);
+    struct loader *loader = atomic_load(&hub->loader);
+    *out = (struct figures){.engine = hub->settings->store, .store_open = store != NULL};
+    out->uptime_us = clock_monotonic_us() - hub->started_us;
+    memcpy(out->public_key, hub->public_key, sizeof out->public_key);
+    receive_get_stats(hub->receive, &out->receive);
+    journal_get_stats(hub->journal, &out->journal);
+    if (hub->control != NULL)
+        control_get_stats(hub->control, &out->control);
+    if (store != NULL)
+        store_get_stats(store, &out->store);
+    uv_mutex_lock(&hub->lock);
+    memcpy(out->store_error, hub->store_error, sizeof out->store_error);
+    uv_mutex_unlock(&hub->lock);
+    if (loader == NULL)
+        return;
+    loader_get_stats(loader, &out->loader);
+    if (out->loader.stalled)
+        (void)snprintf(out->store_error, sizeof out->store_error, "%s", out->loader.error);
+}
+
+static int write_status(void *arg, struct buf *json)
+{
+    struct figures figures;
+    take_figures(arg, &figures);
+    return figures_write_json(&figures, json);
+}
+
+static int write_metrics(void *arg, struct buf *text)
+{
+    struct figures figures;
+    take_figures(arg, &figures);
+    return figures_write_metrics(&figures, text);
+}
+
+static int write_edges(void *arg, uint32_t tenant, struct buf *json)
+{
+    struct hub *hub = arg;
+    return receive_edges(hub->receive, tenant, json);
+}
+
+/* Worker thread, or the start. */
+static void open_store(uv_work_t *work)
+{
+    struct hub *hub = work->data;
+    struct store_options options = {
+        .engine = hub->settings->store,
+        .dir = hub->paths.store,
+        .memory_bytes = hub->settings->store_memory,
+        .query_threads = (uint32_t)hub->settings->query_threads,
+    };
+    hub->open_error = (struct err){0};
+    hub->open_error.code = store_open(&hub->opened, &options, &hub->open_error);
+}
+
+static void note_store_error(struct hub *hub, const char *text)
+{
+    uv_mutex_lock(&hub->lock);
+    bool news = strcmp(hub->store_error, text) != 0;
+    (void)snprintf(hub->store_error, sizeof hub->store_error, "%s", text);
+    uv_mutex_unlock(&hub->lock);
+    if (news && text[0] != '\0')
+        log_error("store: %s; what edges send is kept in the journal, the store is tried again every %d s",
+                  text, STORE_RETRY_MS / 1000);
+}
+
+static int start_loader(struct hub *hub, struct store *store, struct err *err)
+{
+    struct loader *loader = NULL;
+    struct loader_options options = {
+        .journal = hub->journal,
+        .store = store,
+        .account_path = hub->paths.account,
+        .quarantine_dir = hub->paths.quarantine,
+        .commit_interval_us = hub->settings->commit_interval,
+        .batch_rows = LOADER_BATCH_ROWS,
+    };
+    int rc = loader_start(&loader, &options, err);
+    atomic_store(&hub->loader, loader);
+    return rc;
+}
+
+/* Loop thread: takes what open_store left. A store that can't be opened is tried again. */
+static void use_store(struct hub *hub)
+{
+    struct err err = hub->open_error;
+    struct store *store = hub->opened;
+    hub->opened = NULL;
+    if (err.code == 0 && hub->stopping) {
+        store_close(&store);
+        return;
+    }
+    if (err.code == 0 && (err.code = start_loader(hub, store, &err)) != 0)
+        store_close(&store);
+    note_store_error(hub, err.code != 0 ? err_detail(&err) : "");
+    if (err.code != 0) {
+        if (!hub->stopping)
+            ticker_set(hub->retry, STORE_RETRY_MS, 0);
+        return;
+    }
+    atomic_store(&hub->store, store);
+    if (hub->control != NULL)
+        control_set_store(hub->control, store);
+    log_info("store: %s open in %s", hub->settings->store, hub->paths.store);
+}
+
+static void store_opened(uv_work_t *work, int status)
+{
+    struct hub *hub = work->data;
+    (void)status;
+    use_store(hub);
+}
+
+static void retry_store(void *arg)
+{
+    struct hub *hub = arg;
+    hub->opening.data = hub;
+    if (uv_queue_work(&hub->loop, &hub->opening, open_store, store_opened) != 0)
+        ticker_set(hub->retry, STORE_RETRY_MS, 0);
+}
+
+static void on_stop(void *arg, int signum)
+{
+    struct hub *hub = arg;
+    log_info("hub: stopping [signal=%d]", signum);
+    notify_stopping();
+    uv_stop(&hub->loop);
+}
+
+static void on_reload(void *arg)
+{
+    struct hub *hub = arg;
+    struct config *fresh = NULL;
+    struct err err = {0};
+    enum log_level level = LOG_LEVEL_INFO;
+    notify_reloading();
+    if (config_reload(&fresh, hub->config, &err) != 0) {
+        log_error("hub: the configuration stays as it was [%s]", err_detail(&err));
+    } else {
+        /* Only the log's level is taken: the rest has been handed to threads. */
+        if (log_level_parse(config_hub(fresh)->log_level, &level) == 0)
+            log_set_level(level);
+        config_destroy(&fresh);
+    }
+    if (log_reopen(&err) != 0)
+        log_error("hub: %s", err_detail(&err));
+    log_info("hub: reloaded");
+    notify_ready("reloaded");
+}
+
+static int prepare_files(struct hub *hub, struct err *err)
+{
+    const struct hub_config *s = hub->settings;
+    const struct hub_paths *p = &hub->paths;
+    const char *const ours[] = {p->data, p->journal, p->store, p->receive, p->quarantine};
+    int rc = paths_of(s, &hub->paths, err);
+    if (rc == 0)
+        rc = paths_make(&hub->paths, true, err);
+    for (size_t i = 0; rc == 0 && s->user[0] != '\0' && i < sizeof ours / sizeof *ours; i++)
+        rc = process_give(s->user, ours[i], err);
+    if (rc == 0 && s->pid_file[0] != '\0')
+        rc = pidfile_open(&hub->pidfile, s->pid_file, err);
+    if (rc == 0)
+        rc = process_raise_descriptors(s->max_sessions + DESCRIPTORS_BESIDES, err);
+    if (rc == 0)
+        rc = process_become(s->user, err);
+    return rc != 0 ? rc : account_open(&hub->account, p->account, err);
+}
+
+static int start_receiving(struct hub *hub, struct err *err)
+{
+    const struct hub_config *s = hub->settings;
+    struct journal_options journal = {
+        .dir = hub->paths.journal,
+        .max_bytes = s->journal_max,
+        .compress_level = JOURNAL_COMPRESS_LEVEL,
+    };
+    struct receive_options receive = {
+        .listen = s->server_address,
+        .listen_local = s->server_local_address,
+        .key_file = hub->paths.key,
+        .account_path = hub->paths.account,
+        .state_dir = hub->paths.receive,
+        .window = (uint32_t)s->window,
+        .max_sessions = (uint32_t)s->max_sessions,
+    };
+    int rc = journal_open(&hub->journal, &journal, err);
+    if (rc != 0)
+        return rc;
+    journal_on_sync(hub->journal, on_sync, hub);
+    rc = receive_start(&hub->receive, &receive, hub->journal, err);
+    if (rc == 0)
+        receive_public_key(hub->receive, hub->public_key);
+    return rc;
+}
+
+static int start_loop_parts(struct hub *hub, struct err *err)
+{
+    static const struct signals_calls calls = {on_stop, on_reload};
+    const struct hub_config *s = hub->settings;
+    struct control_options control = {
+        .path = hub->paths.control,
+        .account_path = hub->paths.account,
+        .context = {.query_timeout_us = s->query_timeout,
+                    .status = write_status,
+                    .edges = write_edges,
+                    .arg = hub},
+    };
+    int rc = signals_open(&hub->signals, &hub->loop, &calls, hub, err);
+    if (rc == 0)
+        rc = ticker_create(&hub->retry, &hub->loop, retry_store, hub);
+    if (rc == 0)
+        rc = control_open(&hub->control, &hub->loop, &control, err);
+    if (rc == 0 && s->metrics[0] != '\0')
+        rc = scrape_open(&hub->scrape, &hub->loop, s->metrics, write_metrics, hub, err);
+    return rc != 0 ? rc : notify_watchdog(&hub->watchdog, &hub->loop);
+}
+
+static int start(struct hub *hub, struct err *err)
+{
+    int rc = prepare_files(hub, err);
+    if (rc == 0)
+        rc = start_receiving(hub, err);
+    if (rc == 0)
+        rc = start_loop_parts(hub, err);
+    if (rc != 0)
+        return rc;
+    hub->opening.data = hub;
+    open_store(&hub->opening); /* here and now the first time, so that "ready" means answers */
+    use_store(hub);
+    return 0;
+}
+
+/* The loop's parts go first and the loop runs until the last handler is back; then the flow, from its mouth.
+ */
+static void stop(struct hub *hub)
+{
+    struct store *store = atomic_load(&hub->store);
+    struct loader *loader;
+    hub->stopping = true;
+    ticker_destroy(&hub->watchdog);
+    scrape_close(&hub->scrape);
+    control_close(&hub->control);
+    ticker_destroy(&hub->retry);
+    signals_close(&hub->signals);
+    if (store != NULL)
+        store_interrupt(store);
+    (void)uv_run(&hub->loop, UV_RUN_DEFAULT);
+    receive_stop(&hub->receive);
+    loader = atomic_exchange(&hub->loader, NULL);
+    if (loader != NULL)
+        loader_stop(&loader);
+    if (store != NULL)
+        store_close(&store);
+    journal_close(&hub->journal);
+    account_close(&hub->account);
+    pidfile_close(&hub->pidfile);
+}
+
+static void size_thread_pool(uint64_t query_threads)
+{
+    char number[24];
+    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)query_threads + 2);
+    (void)setenv("UV_THREADPOOL_SIZE", number, 0);
+}
+
+int hub_run(const struct config *config, struct err *err)
+{
+    struct hub *hub = calloc(1, sizeof *hub);
+    if (hub == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the hub");
+    hub->config = config;
+    hub->settings = config_hub(config);
+    hub->started_us = clock_monotonic_us();
+    size_thread_pool(hub->settings->query_threads);
+    int rc = uv_loop_init(&hub->loop) != 0 || uv_mutex_init(&hub->lock) != 0
+                 ? err_set(err, ERR_NO_MEMORY, "no memory for the loop")
+                 : 0;
+    if (rc == 0 && (rc = start(hub, err)) == 0) {
+        log_info("hub: ready [version=%s wire=%s key=%s data=%s]", VERSION, hub->settings->server_address,
+                 hub->public_key, hub->paths.data);
+        notify_ready("ready");
+        (void)uv_run(&hub->loop, UV_RUN_DEFAULT);
+    }
+    stop(hub);
+    (void)uv_loop_close(&hub->loop);
+    uv_mutex_destroy(&hub->lock);
+    free(hub);
+    if (rc == 0)
+        log_info("hub: stopped");
+    return rc;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * paths: where everything lies below the hub's data directory; the hub and the CLI's offline verbs use the
+ * same names.
+ */
+#ifndef HUB_PATHS_H
+#define HUB_PATHS_H
+
+#include "config/config.h"
+
+enum { PATHS_BYTES = 1024 };
+
+struct hub_paths {
+    char data[PATHS_BYTES];
+    char account[PATHS_BYTES];    /* account.db */
+    char key[PATHS_BYTES];        /* wire.key, and wire.key.pub: CURVE */
+    char journal[PATHS_BYTES];    /* journal/ */
+    char store[PATHS_BYTES];      /* store/ */
+    char receive[PATHS_BYTES];    /* receive/: what each edge has delivered */
+    char quarantine[PATHS_BYTES]; /* quarantine/: records that the store couldn't take */
+    char control[PATHS_BYTES];    /* control.sock, or the setting */
+};
+
+/* ERR_CONFIG: data is too long. */
+MUST_CHECK int paths_of(const struct hub_config *settings, struct hub_paths *out, struct err *err);
+
+/* Makes the data directory (0750) and, for the hub, the directories in it (0700). ERR_DENIED, ERR_NOT_FOUND
+ * (its parent is missing), ERR_FULL, ERR_CONFIG (no directory). */
+MUST_CHECK int paths_make(const struct hub_paths *paths, bool all, struct err *err);
+
+#endif
