@@ -178,10 +178,11 @@ class Child:
         os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the supervisor alone, which stops all in order
         environment = {k: v for k, v in os.environ.items() if not k.endswith("_CONFIG") and k != "NOTIFY_SOCKET"}
         null = os.open("/dev/null", os.O_RDONLY)
-        out = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(null, 0)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
+        if self.log:  # else it speaks where the supervisor speaks
+            out = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
         if self.sock:
             fd = self.sock.fileno()
             if fd == 3:
