@@ -27,16 +27,21 @@ struct uplink_stats {
     enum uplink_state state;
     char refusal[128]; /* the hub's last code and reason, empty when ready */
     uint64_t batches_sent, records_sent, bytes_sent, acks, records_acked, refusals, connects;
+    uint64_t unsendable;     /* records too large for a batch, passed over */
     uint64_t in_flight;      /* batches sent and not acked */
     int64_t lag_us;          /* age of the oldest record not acked; 0 when there is none */
     int64_t clock_offset_us; /* own clock minus hub's, as the last WELCOME told */
 };
 
+/* The strings are copied. ERR_CONFIG (endpoint, server key, edge id), and what the key file answers. The
+ * spool must stay open until uplink_stop. */
 MUST_CHECK int uplink_start(struct uplink **out, const struct uplink_options *options, struct spool *spool,
                             struct err *err);
 /* Sends what is synced for at most drain_us more, then ends the thread. Nulls *uplink. */
 void uplink_stop(struct uplink **uplink, int64_t drain_us);
 void uplink_get_stats(struct uplink *uplink, struct uplink_stats *out); /* any thread */
+/* What the answering side has done, for the hub to show; tell it every few seconds. Any thread. */
+void uplink_tell_answers(struct uplink *uplink, uint64_t answers, uint64_t latency_p99_us);
 
 /* `policy-proxy check`: connects, greets, says for each step whether it works and, if not, what to do. Calls
  * say() with one line a step. 0, or the error of the first step that failed. */

@@ -22,20 +22,29 @@ struct receive_options {
     const char *state_dir;    /* snapshot of the epochs */
     uint32_t window;          /* credit: batches in flight for each edge */
     uint32_t max_sessions;
+    uint64_t
+        journal_max_bytes; /* beyond it nothing is taken or acked (REFUSE full); 0: no bound of its own */
 };
 
 struct receive_stats {
-    uint64_t sessions, hellos, refusals, batches, records, bytes, duplicates, forked, gaps, gap_records, acks;
+    uint64_t sessions; /* now */
+    uint64_t hellos, welcomes, refusals, bad_frames, batches, records, bytes, duplicates, forked, gaps,
+        gap_records, acks;
+    uint64_t journal_errors; /* appends or fdatasyncs that failed; nothing of them was acked */
 };
 
-/* Binds, starts the thread. The journal is the caller's; this thread is its only writer from here on until
- * stop. */
+/* Binds, starts the thread. The journal (to be opened with keep_unretired: a full one is not acked for) is
+ * the caller's; this thread is its only writer from here on until stop. ERR_BUSY (address in use),
+ * ERR_CONFIG, and what account_open and the key file answer. One at a time in a process. */
 MUST_CHECK int receive_start(struct receive **out, const struct receive_options *options,
                              struct journal *journal, struct err *err);
+/* Takes no more, makes durable and acks what it has, saves its snapshot, ends the thread. Nulls *receive. */
 void receive_stop(struct receive **receive);
 void receive_get_stats(struct receive *receive, struct receive_stats *out);
-/* JSON array of edges with id, tenant, host, version, last seen, epoch, last seq, gaps, drops, lag. Any
- * thread. */
+/* JSON array of edges: id, tenant, connected, run_twice, host, version, address, last_seen (RFC 3339 or
+ * null), clock_offset_us, epoch (hexadecimal or null), last_seq, records, gaps, gap_records, and the figures
+ * that the edge sent (wire/frame.h: depth, spool_bytes, dropped, …, lag_us). Appends to json. Any thread.
+ * ERR_LIMIT. */
 MUST_CHECK int receive_edges(struct receive *receive, uint32_t tenant /* 0: all */, struct buf *json);
 void receive_public_key(struct receive *receive, char z85[41]);
 

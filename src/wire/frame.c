@@ -5,8 +5,7 @@
 #include "frame.h"
 #include "bytes.h"
 
-/* ---- fields ---------------------------------------------------------------------------------------------
- */
+/* ---- fields ---------------------------------------------------------------------------------- */
 
 static void put_text(struct bytes_writer *w, struct slice text, size_t max)
 {
@@ -78,8 +77,7 @@ static uint16_t get_count(struct bytes_reader *r, int *rc)
     return 0;
 }
 
-/* ---- frames ---------------------------------------------------------------------------------------------
- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static void put_hello(struct bytes_writer *w, const struct frame *frame)
 {
@@ -250,8 +248,7 @@ static int get_bye(struct bytes_reader *r, struct frame *frame)
     return 0;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 struct codec {
     const char *name;
@@ -312,8 +309,7 @@ const char *frame_type_name(enum frame_type type)
     return codec != NULL ? codec->name : "?";
 }
 
-/* ---- refusals -------------------------------------------------------------------------------------------
- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 enum { NOW = 1, LATER = 0 };
 

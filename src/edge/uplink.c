@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * uplink: see uplink.h. This file: start and stop, the thread's loop, the connection and its back-off.
+ * dialogue.c: what is said. outbox.c: what is sent. uplink_check.c: `policy-proxy check`.
+ *
+ *   state       | event                         | next
+ *   (closed)    | retry_at                      | CONNECTING
+ *   CONNECTING  | handshake done                | GREETING (HELLO)
+ *   GREETING    | WELCOME                       | READY
+ *   READY       | REFUSE no-session, resync     | GREETING at once; closed when the session was short
+ *   READY       | an epoch the hub did not name | GREETING
+ *   any         | other REFUSE                  | closed, REFUSED, back-off
+ *   any         | loss, silence, deadline       | closed, CONNECTING, back-off
+ */
+#include "uplink_impl.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum {
+    CONNECT_US = 10 * 1000 * 1000,
+    BACKOFF_MIN_US = 100 * 1000,
+    BACKOFF_MAX_US = 30 * 1000 * 1000,
+    STEADY_US = 10 * 1000 * 1000, /* a session that lasted so long starts the back-off anew */
+    RETIRE_US = 1000 * 1000,
+    MAINTAIN_US = 1000 * 1000,
+    PUBLISH_US = 200 * 1000,
+    BYE_LINGER_MS = 500,
+};
+
+/* ---- connection ------------------------------------------------------------------------------ */
+
+/* Somewhere in the upper half of the present back-off, so that edges do not return in step. */
+static int64_t next_delay_us(struct uplink *u)
+{
+    int64_t delay_us = u->backoff_us / 2 + (int64_t)randombytes_uniform((uint32_t)u->backoff_us / 2 + 1);
+    u->backoff_us = u->backoff_us > BACKOFF_MAX_US / 2 ? BACKOFF_MAX_US : 2 * u->backoff_us;
+    return delay_us > BACKOFF_MIN_US ? delay_us : BACKOFF_MIN_US;
+}
+
+void uplink_lose(struct uplink *u, int64_t now_us, const char *why)
+{
+    if (u->state == UPLINK_READY && now_us - u->ready_since_us > STEADY_US)
+        u->backoff_us = BACKOFF_MIN_US;
+    link_close(&u->link, 0);
+    u->state = UPLINK_CONNECTING;
+    u->asked_us = 0;
+    u->retry_at_us = now_us + next_delay_us(u);
+    if (outbox_restart(u->outbox, NULL, 0, 1, NULL) != 0)
+        log_debug("spool cannot be read again from the last ack");
+    if (why == NULL)
+        return;
+    if (!u->said_refused)
+        log_warning(
+            "hub is not reached, the spool keeps everything: `policy-proxy check` says more server=%s [%s]",
+            u->server, why);
+    u->said_refused = true;
+    (void)snprintf(u->own.refusal, sizeof u->own.refusal, "%s", why);
+}
+
+static void connect_now(struct uplink *u, int64_t now_us)
+{
+    struct err err;
+    u->state = UPLINK_CONNECTING;
+    u->deadline_us = now_us + CONNECT_US;
+    if (link_open(&u->link, &u->keys, u->server_key, u->server, &err) != 0)
+        uplink_lose(u, now_us, err_detail(&err));
+}
+
+static void watch(struct uplink *u, int64_t now_us)
+{
+    enum curve_event event;
+    while (u->link.socket != NULL && (event = link_event(&u->link)) != CURVE_NONE) {
+        if (event == CURVE_READY && u->state == UPLINK_CONNECTING)
+            uplink_greet(u, now_us);
+        else if (event == CURVE_HANDSHAKE_FAILED)
+            uplink_lose(u, now_us, "the handshake fails: is server_key the hub's?");
+        else if (event == CURVE_CLOSED)
+            uplink_lose(u, now_us,
+                        u->state != UPLINK_CONNECTING ? "the connection was closed"
+                        : u->link.connected           ? "the handshake fails: is server_key the hub's?"
+                                                      : "nothing answers at this address");
+    }
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static void retire(struct uplink *u, int64_t now_us)
+{
+    struct err err;
+    u->retire_at_us = now_us + RETIRE_US;
+    if (outbox_retire(u->outbox, &err) != 0)
+        log_debug("spool position cannot be kept [%s]", err_detail(&err));
+}
+
+/* Background work of the journal while there is nothing to send. True: there is more of it. */
+static bool maintain(struct uplink *u, int64_t now_us)
+{
+    struct err err;
+    bool worked = false;
+    if (now_us < u->maintain_at_us)
+        return false;
+    if (journal_maintain(spool_journal(u->spool), clock_real_us(), 0, &worked, &err) != 0)
+        log_debug("spool cannot be tidied [%s]", err_detail(&err));
+    u->maintain_at_us = worked ? now_us : now_us + MAINTAIN_US;
+    return worked;
+}
+
+static void publish(struct uplink *u, int64_t now_us)
+{
+    int64_t oldest_ts = outbox_oldest_ts(u->outbox), lag_us = clock_real_us() - oldest_ts;
+    u->publish_at_us = now_us + PUBLISH_US;
+    u->own.state = u->state;
+    u->own.in_flight = outbox_in_flight(u->outbox);
+    u->own.unsendable = outbox_unsendable(u->outbox);
+    u->own.lag_us = oldest_ts != 0 && lag_us > 0 ? lag_us : 0;
+    u->own.clock_offset_us = uplink_offset_us(u);
+    pthread_mutex_lock(&u->stats_lock);
+    u->stats = u->own;
+    pthread_mutex_unlock(&u->stats_lock);
+}
+
+static void step(struct uplink *u, int64_t now_us)
+{
+    if (u->link.socket == NULL && now_us >= u->retry_at_us)
+        connect_now(u, now_us);
+    else if (u->link.socket != NULL && u->state != UPLINK_READY && now_us >= u->deadline_us)
+        uplink_lose(u, now_us, "the hub does not answer");
+    if (u->state == UPLINK_READY)
+        uplink_ship(u, now_us);
+    if (now_us >= u->retire_at_us)
+        retire(u, now_us);
+}
+
+/* When the loop has to look again although nothing happened. */
+static int64_t wake_at_us(struct uplink *u, bool collecting)
+{
+    int64_t at = u->publish_at_us + 800 * 1000;
+    if (u->link.socket == NULL && u->retry_at_us < at)
+        at = u->retry_at_us;
+    if (collecting && uplink_ship_at_us(u) < at)
+        at = uplink_ship_at_us(u);
+    if (u->state == UPLINK_READY && u->status_at_us < at)
+        at = u->status_at_us;
+    return at;
+}
+
+static void wait(struct uplink *u, int64_t until_us)
+{
+    zmq_pollitem_t items[] = {
+        {NULL, wake_fd(u->wake), ZMQ_POLLIN, 0},
+        {u->link.socket, 0, ZMQ_POLLIN, 0},
+        {u->link.monitor, 0, ZMQ_POLLIN, 0},
+    };
+    int64_t wait_us = until_us - clock_monotonic_us();
+    long timeout_ms = wait_us <= 0 ? 0 : (long)((wait_us + 999) / 1000);
+    (void)zmq_poll(items, u->link.socket != NULL ? 3 : 1, timeout_ms);
+    wake_drain(u->wake);
+}
+
+/* After stop: until all that is synced is acked, or no hub takes it, or the time is over. */
+static bool finished(struct uplink *u, int64_t now_us)
+{
+    if (!atomic_load(&u->stop))
+        return false;
+    if (now_us >= atomic_load(&u->drain_until_us) || u->link.socket == NULL)
+        return true;
+    return u->state == UPLINK_READY && outbox_in_flight(u->outbox) == 0 &&
+           outbox_fill(u->outbox, NULL) == ERR_END;
+}
+
+static void say_goodbye(struct uplink *u)
+{
+    if (u->state == UPLINK_READY) {
+        u->out.type = FRAME_BYE;
+        u->out.bye.greeting = u->greeting;
+        if (link_send(&u->link, &u->out) != 0)
+            log_debug("hub was not told goodbye");
+    }
+    link_close(&u->link, BYE_LINGER_MS);
+}
+
+static void *run(void *arg)
+{
+    struct uplink *u = arg;
+    int64_t now_us = clock_monotonic_us();
+    while (!finished(u, now_us)) {
+        step(u, now_us);
+        bool ready = u->state == UPLINK_READY;
+        int rc = ready && outbox_in_flight(u->outbox) < u->window ? outbox_fill(u->outbox, NULL) : ERR_BUSY;
+        bool idle = rc == ERR_END || !ready, more = rc == 0 || (idle && maintain(u, now_us));
+        if (now_us >= u->publish_at_us)
+            publish(u, now_us);
+        wait(u, more ? now_us : wake_at_us(u, rc == ERR_MORE));
+        now_us = clock_monotonic_us();
+        watch(u, now_us);
+        uplink_hear(u, now_us);
+    }
+    say_goodbye(u);
+    retire(u, now_us);
+    return NULL;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------- */
+
+static int copy(char *out, size_t size, const char *text, const char *what, struct err *err)
+{
+    if (text != NULL && text[0] != '\0' && slice_to_string(slice_of(text), out, size) == 0)
+        return 0;
+    return err_set(err, ERR_CONFIG, "%s is missing or too long: set it", what);
+}
+
+static int take_options(struct uplink *u, const struct uplink_options *options, struct err *err)
+{
+    char host[CURVE_HOST_BYTES], port[CURVE_PORT_BYTES];
+    int rc = copy(u->server, sizeof u->server, options->server, "server", err);
+    if (rc == 0)
+        rc = curve_endpoint_split(u->server, host, port, err);
+    if (rc == 0)
+        rc = copy(u->server_key, sizeof u->server_key, options->server_key, "server_key", err);
+    if (rc == 0)
+        rc = curve_key_check(u->server_key, err);
+    if (rc == 0)
+        rc = copy(u->api_key, sizeof u->api_key, options->api_key, "api_key", err);
+    if (rc == 0)
+        rc = copy(u->edge_id, sizeof u->edge_id, options->edge_id, "edge_id", err);
+    if (rc == 0 && !batch_edge_valid(slice_of(u->edge_id)))
+        rc =
+            err_set(err, ERR_CONFIG, "edge_id '%s' may have letters, digits, '.', '-', '_' only", u->edge_id);
+    u->keepalive_us = options->keepalive_us > 0 ? options->keepalive_us : 10 * US_PER_SECOND;
+    return rc;
+}
+
+static void destroy(struct uplink *u)
+{
+    wake_shut(&u->wake);
+    outbox_close(&u->outbox);
+    link_fini(&u->link);
+    (void)pthread_mutex_destroy(&u->stats_lock);
+    sodium_memzero(u, sizeof *u);
+    free(u);
+}
+
+/* A spool's listener can't be taken back: the next uplink on the same spool finds its wake again. */
+static int listen_to(struct uplink *u, struct spool *spool, struct err *err)
+{
+    struct epoch epoch;
+    bool known;
+    journal_epoch(spool_journal(spool), &epoch);
+    int rc = wake_open(&u->wake, epoch.b, &known, err);
+    if (rc == 0 && !known && (rc = spool_on_sync(spool, wake_up, u->wake)) != 0)
+        (void)err_set(err, rc, "the spool has no room for another listener");
+    return rc;
+}
+
+static int start_thread(struct uplink *u, struct err *err)
+{
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&u->thread, NULL, run, u);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0)
+        return err_errno(err, failed, "the uplink's thread cannot be started");
+    (void)pthread_setname_np(u->thread, "uplink");
+    return 0;
+}
+
+int uplink_start(struct uplink **out, const struct uplink_options *options, struct spool *spool,
+                 struct err *err)
+{
+    struct uplink *u = calloc(1, sizeof *u);
+    if (u == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the uplink");
+    u->spool = spool;
+    u->backoff_us = BACKOFF_MIN_US;
+    u->greeting = randombytes_random() >> 1; /* never that of an earlier process's late frames */
+    link_init(&u->link);
+    (void)pthread_mutex_init(&u->stats_lock, NULL);
+    (void)gethostname(u->host, sizeof u->host - 1);
+    int rc = take_options(u, options, err);
+    if (rc == 0)
+        rc = curve_keys_load(&u->keys, options->key_file, err);
+    if (rc == 0)
+        rc = outbox_open(&u->outbox, spool_journal(spool), err);
+    if (rc == 0)
+        rc = listen_to(u, spool, err);
+    if (rc == 0)
+        rc = start_thread(u, err);
+    if (rc != 0) {
+        destroy(u);
+        return rc;
+    }
+    *out = u;
+    return 0;
+}
+
+void uplink_stop(struct uplink **uplink, int64_t drain_us)
+{
+    struct uplink *u = *uplink;
+    if (u == NULL)
+        return;
+    atomic_store(&u->drain_until_us, clock_monotonic_us() + drain_us);
+    atomic_store(&u->stop, true);
+    wake_up(u->wake);
+    (void)pthread_join(u->thread, NULL);
+    destroy(u);
+    *uplink = NULL;
+}
+
+void uplink_get_stats(struct uplink *uplink, struct uplink_stats *out)
+{
+    pthread_mutex_lock(&uplink->stats_lock);
+    *out = uplink->stats;
+    pthread_mutex_unlock(&uplink->stats_lock);
+}
+
+void uplink_tell_answers(struct uplink *uplink, uint64_t answers, uint64_t latency_p99_us)
+{
+    atomic_store(&uplink->answers, answers);
+    atomic_store(&uplink->latency_p99_us, latency_p99_us);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * uplink_check: `policy-proxy check`: the way to the hub in four steps, each told in one line. It greets as a
+ * probe, so the running edge's session is left alone.
+ */
+#include "uplink_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum { STEP_MS = 5000, CLOCK_GOOD_US = 2 * 1000 * 1000 };
+
+struct check {
+    const struct uplink_options *options;
+    void (*say)(void *arg, bool ok, const char *line);
+    void *arg;
+    struct err *err;
+    struct link link;
+    struct curve_keys keys;
+};
+
+static void good(struct check *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static int bad(struct check *c, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+static void good(struct check *c, const char *fmt, ...)
+{
+    char line[ERR_DETAIL_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    c->say(c->arg, true, line);
+}
+
+static int bad(struct check *c, int code, const char *fmt, ...)
+{
+    char line[ERR_DETAIL_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    c->say(c->arg, false, line);
+    return err_set(c->err, code, "%s", line);
+}
+
+/* ---- connection ------------------------------------------------------------------------------ */
+
+/* 0 or an errno. */
+static int try_address(const struct addrinfo *address)
+{
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return errno;
+    int errnum = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
+    if (errnum == EINPROGRESS) {
+        struct pollfd item = {fd, POLLOUT, 0};
+        socklen_t size = sizeof errnum;
+        if (poll(&item, 1, STEP_MS) <= 0)
+            errnum = ETIMEDOUT;
+        else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &errnum, &size) != 0)
+            errnum = errno;
+    }
+    (void)close(fd);
+    return errnum;
+}
+
+static int check_connection(struct check *c)
+{
+    char host[CURVE_HOST_BYTES], port[CURVE_PORT_BYTES];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    struct err err;
+    int rc = curve_endpoint_split(c->options->server, host, port, &err);
+    if (rc != 0)
+        return bad(c, rc, "connection: %s", err_detail(&err));
+    int failed = getaddrinfo(host, port, &hints, &found);
+    if (failed != 0)
+        return bad(c, ERR_UNAVAILABLE,
+                   "connection: %s has no address: correct `server` or the name service [%s]", host,
+                   gai_strerror(failed));
+    int errnum = try_address(found);
+    freeaddrinfo(found);
+    if (errnum != 0)
+        return bad(c, ERR_UNAVAILABLE,
+                   "connection: %s does not answer: start the hub, open the port in the firewall, or correct "
+                   "`server` [%s]",
+                   c->options->server, strerror(errnum));
+    good(c, "connection: %s answers", c->options->server);
+    return 0;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static int check_server_key(struct check *c)
+{
+    struct err err = {0};
+    int rc = curve_key_check(c->options->server_key, &err);
+    if (rc == 0)
+        rc = curve_keys_load(&c->keys, c->options->key_file, &err);
+    if (rc == 0)
+        rc = link_open(&c->link, &c->keys, c->options->server_key, c->options->server, &err);
+    if (rc != 0)
+        return bad(c, rc, "server key: %s", err_detail(&err));
+    enum curve_event event = CURVE_NONE;
+    zmq_pollitem_t item = {c->link.monitor, 0, ZMQ_POLLIN, 0};
+    for (int64_t end = clock_monotonic_us() + STEP_MS * 1000; event == CURVE_NONE;) {
+        int64_t left_us = end - clock_monotonic_us();
+        if (left_us <= 0 || zmq_poll(&item, 1, (long)(left_us / 1000 + 1)) < 0)
+            break;
+        event = link_event(&c->link);
+    }
+    if (event != CURVE_READY)
+        return bad(
+            c, ERR_UNAUTHENTICATED,
+            "server key: the handshake fails: set `server_key` to what `mail-analytics key` prints at the "
+            "hub, and see that no other service answers there");
+    good(c, "server key: the hub has it");
+    return 0;
+}
+
+static int refused(struct check *c, const struct frame_refuse *refuse)
+{
+    bool later = refuse->code == REFUSAL_FULL || refuse->code == REFUSAL_BUSY;
+    int code = later                                                            ? ERR_BUSY
+               : refuse->code == REFUSAL_VERSION                                ? ERR_VERSION
+               : refuse->code == REFUSAL_KEY || refuse->code == REFUSAL_REVOKED ? ERR_UNAUTHENTICATED
+                                                                                : ERR_DENIED;
+    return bad(c, code, "API key: refused with %s (%.*s): %s", frame_refusal_name(refuse->code),
+               (int)refuse->reason.n, refuse->reason.p, frame_refusal_text(refuse->code));
+}
+
+static int say_probe(struct check *c, uint32_t greeting)
+{
+    struct frame *frame = calloc(1, sizeof *frame);
+    if (frame == NULL)
+        return ERR_NO_MEMORY;
+    frame->type = FRAME_HELLO;
+    frame->hello.greeting = greeting;
+    frame->hello.flags = FRAME_HELLO_PROBE;
+    frame->hello.api_key = slice_of(c->options->api_key);
+    frame->hello.edge = slice_of(c->options->edge_id);
+    frame->hello.software = SLICE("policy-proxy " VERSION);
+    frame->hello.clock_us = clock_real_us();
+    int rc = link_send(&c->link, frame);
+    free(frame);
+    return rc;
+}
+
+/* The answer to the probe in link->in. */
+static int await_answer(struct check *c, uint32_t greeting)
+{
+    zmq_pollitem_t item = {c->link.socket, 0, ZMQ_POLLIN, 0};
+    for (int64_t end = clock_monotonic_us() + STEP_MS * 1000;;) {
+        int64_t left_us = end - clock_monotonic_us();
+        if (left_us <= 0 || zmq_poll(&item, 1, (long)(left_us / 1000 + 1)) < 0)
+            return ERR_TIMEOUT;
+        if (link_receive(&c->link) != 0)
+            continue;
+        const struct frame *in = &c->link.in;
+        if ((in->type == FRAME_WELCOME && in->welcome.greeting == greeting) ||
+            (in->type == FRAME_REFUSE && (in->refuse.greeting == greeting || in->refuse.greeting == 0)))
+            return 0;
+    }
+}
+
+static int check_api_key(struct check *c, int64_t *offset_us)
+{
+    enum { GREETING = 1 };
+    int64_t asked_us = clock_monotonic_us();
+    if (!batch_edge_valid(slice_of(c->options->edge_id)))
+        return bad(c, ERR_CONFIG, "API key: edge_id '%s' may have 1 to 64 letters, digits, '.', '-', '_'",
+                   c->options->edge_id);
+    int rc = say_probe(c, GREETING);
+    if (rc == 0)
+        rc = await_answer(c, GREETING);
+    if (rc != 0)
+        return bad(c, ERR_TIMEOUT, "API key: the hub does not answer: see its log");
+    const struct frame *in = &c->link.in;
+    if (in->type == FRAME_REFUSE)
+        return refused(c, &in->refuse);
+    int64_t round_trip_us = clock_monotonic_us() - asked_us;
+    if (__builtin_sub_overflow(clock_real_us() - round_trip_us / 2, in->welcome.clock_us, offset_us))
+        *offset_us = INT64_MAX;
+    good(c, "API key: welcome as edge %s of tenant %u", c->options->edge_id, in->welcome.tenant);
+    return 0;
+}
+
+static int check_clock(struct check *c, int64_t offset_us)
+{
+    double seconds = (double)offset_us / 1e6;
+    if (offset_us > CLOCK_GOOD_US || offset_us < -CLOCK_GOOD_US)
+        return bad(c, ERR_CONFLICT,
+                   "clock: %+.1f s against the hub's: run a time service (chrony, systemd-timesyncd) on both",
+                   seconds);
+    good(c, "clock: %+.3f s against the hub's", seconds);
+    return 0;
+}
+
+int uplink_check(const struct uplink_options *options, void (*say)(void *arg, bool ok, const char *line),
+                 void *arg, struct err *err)
+{
+    struct check *c = calloc(1, sizeof *c);
+    int64_t offset_us = 0;
+    if (c == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the check");
+    *c = (struct check){.options = options, .say = say, .arg = arg, .err = err};
+    link_init(&c->link);
+    int rc = check_connection(c);
+    if (rc == 0)
+        rc = check_server_key(c);
+    if (rc == 0)
+        rc = check_api_key(c, &offset_us);
+    if (rc == 0)
+        rc = check_clock(c, offset_us);
+    link_fini(&c->link);
+    free(c);
+    return rc;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * edges: see edges.h. A chained hash table over the edge id.
+ */
+#include "edges.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+enum { BUCKETS = 4096 };
+
+struct edges {
+    struct edge *buckets[BUCKETS];
+    size_t count;
+};
+
+int edges_create(struct edges **out)
+{
+    *out = calloc(1, sizeof **out);
+    return *out == NULL ? ERR_NO_MEMORY : 0;
+}
+
+static void edges_clear(struct edges *edges)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        while (edges->buckets[i] != NULL) {
+            struct edge *edge = edges->buckets[i];
+            edges->buckets[i] = edge->next;
+            epochs_fini(&edge->epochs);
+            free(edge);
+        }
+    edges->count = 0;
+}
+
+void edges_destroy(struct edges **edges)
+{
+    if (*edges == NULL)
+        return;
+    edges_clear(*edges);
+    free(*edges);
+    *edges = NULL;
+}
+
+static struct edge **bucket_of(struct edges *edges, struct slice id)
+{
+    return &edges->buckets[XXH3_64bits(id.p, id.n) % BUCKETS];
+}
+
+struct edge *edges_find(struct edges *edges, struct slice id)
+{
+    for (struct edge *edge = *bucket_of(edges, id); edge != NULL; edge = edge->next)
+        if (slice_equal(slice_of(edge->id), id))
+            return edge;
+    return NULL;
+}
+
+struct edge *edges_add(struct edges *edges, uint32_t tenant, struct slice id)
+{
+    struct edge *edge = edges_find(edges, id);
+    if (edge != NULL)
+        return edge;
+    if (edges->count == EDGES_MAX || (edge = calloc(1, sizeof *edge)) == NULL)
+        return NULL;
+    if (slice_to_string(id, edge->id, sizeof edge->id) != 0) {
+        free(edge);
+        return NULL;
+    }
+    struct edge **bucket = bucket_of(edges, id);
+    edge->tenant = tenant;
+    edge->next = *bucket;
+    *bucket = edge;
+    edges->count++;
+    return edge;
+}
+
+void edges_each(struct edges *edges, void (*visit)(void *arg, struct edge *edge), void *arg)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct edge *edge = edges->buckets[i]; edge != NULL; edge = edge->next)
+            visit(arg, edge);
+}
+
+int edges_replay(struct edges *edges, const struct commit *commit)
+{
+    struct edge *edge = edges_add(edges, commit->tenant, commit->edge);
+    if (edge == NULL)
+        return edges->count == EDGES_MAX ? ERR_LIMIT : ERR_NO_MEMORY;
+    edge->tenant = commit->tenant;
+    struct epochs_batch batch = {commit->epoch, commit->first_seq, commit->count, commit->hash};
+    if (epochs_judge(&edge->epochs, &batch) != EPOCHS_NEW)
+        return 0;
+    int rc = epochs_reserve(&edge->epochs, &batch.epoch);
+    if (rc != 0)
+        return rc;
+    epochs_stage(&edge->epochs, &batch);
+    epochs_confirm(&edge->epochs);
+    return 0;
+}

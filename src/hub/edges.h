@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * edges: every edge that ever delivered or greeted: how far it has come (epochs.h), and how it was doing when
+ * it was last heard. The first half survives a restart (a snapshot file, and the hub's journal behind it),
+ * the second is told anew by each HELLO. One thread.
+ */
+#ifndef HUB_EDGES_H
+#define HUB_EDGES_H
+
+#include "epochs.h"
+#include "wire/frame.h"
+
+enum { EDGES_MAX = 65536 };
+
+struct session;
+
+struct edge {
+    struct edge *next; /* in its bucket */
+    uint32_t tenant;
+    char id[BATCH_EDGE_BYTES + 1];
+    struct epochs epochs;
+    /* not in the snapshot: */
+    struct session *session;                                             /* the live one, or NULL */
+    char host[FRAME_HOST_BYTES + 1], software[FRAME_SOFTWARE_BYTES + 1]; /* UTF-8 */
+    struct ip peer;
+    struct epoch present, before; /* of the last two processes that greeted */
+    int64_t seen_us;              /* hub's clock; 0: not since the hub's start */
+    int64_t clock_offset_us;
+    struct frame_figures figures;
+    bool run_twice; /* two processes greet in turns */
+};
+
+struct edges;
+
+MUST_CHECK int edges_create(struct edges **out);
+void edges_destroy(struct edges **edges);
+
+struct edge *edges_find(struct edges *edges, struct slice id); /* NULL: not known */
+/* Finds or adds; NULL: EDGES_MAX or no memory. */
+struct edge *edges_add(struct edges *edges, uint32_t tenant, struct slice id);
+/* Every edge, in no order. */
+void edges_each(struct edges *edges, void (*visit)(void *arg, struct edge *edge), void *arg);
+
+/* Counts a batch that the journal holds; what is known already changes nothing. ERR_LIMIT, ERR_NO_MEMORY. */
+MUST_CHECK int edges_replay(struct edges *edges, const struct commit *commit);
+
+/* The snapshot, written whole or not at all, fsynced; pos is where the journal goes on behind it. ERR_IO,
+ * ERR_FULL, ERR_DENIED. */
+MUST_CHECK int edges_save(struct edges *edges, const char *path, struct journal_pos pos, struct err *err);
+/* Fills an empty table. ERR_NOT_FOUND; ERR_CORRUPT (no progress is left in it then). */
+MUST_CHECK int edges_load(struct edges *edges, const char *path, struct journal_pos *pos, struct err *err);
+
+/* JSON array of the tenant's edges (0: all), as receive.h says. */
+MUST_CHECK int edges_json(struct edges *edges, uint32_t tenant, struct buf *json);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * edges_json: what people are shown of the edges (edges.h).
+ */
+#include "edges.h"
+
+#include "base/clock.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+struct listing {
+    json_t *array;
+    uint32_t tenant;
+    int rc;
+};
+
+static int set_u64(json_t *object, const char *name, uint64_t value)
+{
+    return json_object_set_new(object, name, json_integer((json_int_t)value));
+}
+
+static int set_time(json_t *object, const char *name, int64_t ts_us)
+{
+    char text[CLOCK_TEXT_BYTES];
+    if (ts_us == 0)
+        return json_object_set_new(object, name, json_null());
+    clock_format(ts_us, text);
+    return json_object_set_new(object, name, json_string(text));
+}
+
+static const struct epochs_item *latest(const struct edge *edge)
+{
+    const struct epochs_item *item = NULL;
+    for (size_t i = 0; i < edge->epochs.count; i++)
+        if (item == NULL || edge->epochs.items[i].used > item->used)
+            item = &edge->epochs.items[i];
+    return item;
+}
+
+static int set_progress(json_t *object, const struct edge *edge)
+{
+    char text[2 * JOURNAL_EPOCH_BYTES + 1] = "";
+    const struct epochs_item *item = latest(edge);
+    if (item != NULL)
+        text_to_hex(item->epoch.b, sizeof item->epoch.b, text);
+    int rc = json_object_set_new(object, "epoch", item != NULL ? json_string(text) : json_null());
+    rc |= set_u64(object, "last_seq", item != NULL ? item->last : 0);
+    rc |= set_u64(object, "records", edge->epochs.records);
+    rc |= set_u64(object, "gaps", edge->epochs.gaps);
+    rc |= set_u64(object, "gap_records", edge->epochs.gap_records);
+    return rc;
+}
+
+static int set_figures(json_t *object, const struct frame_figures *figures)
+{
+    int rc = 0;
+#define X(name) rc |= set_u64(object, #name, figures->name);
+    FRAME_FIGURES(X)
+#undef X
+    return rc;
+}
+
+static json_t *edge_object(const struct edge *edge)
+{
+    char address[IP_TEXT_BYTES] = "";
+    json_t *object = json_object();
+    if (edge->seen_us != 0)
+        ip_format(&edge->peer, address);
+    int rc = json_object_set_new(object, "id", json_string(edge->id));
+    rc |= set_u64(object, "tenant", edge->tenant);
+    rc |= json_object_set_new(object, "connected", json_boolean(edge->session != NULL));
+    rc |= json_object_set_new(object, "run_twice", json_boolean(edge->run_twice));
+    rc |= json_object_set_new(object, "host", json_string(edge->host));
+    rc |= json_object_set_new(object, "version", json_string(edge->software));
+    rc |= json_object_set_new(object, "address", json_string(address));
+    rc |= set_time(object, "last_seen", edge->seen_us);
+    rc |= json_object_set_new(object, "clock_offset_us", json_integer(edge->clock_offset_us));
+    rc |= set_progress(object, edge);
+    rc |= set_figures(object, &edge->figures);
+    if (rc == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static void list(void *arg, struct edge *edge)
+{
+    struct listing *listing = arg;
+    if (listing->tenant != 0 && edge->tenant != listing->tenant)
+        return;
+    if (json_array_append_new(listing->array, edge_object(edge)) != 0)
+        listing->rc = ERR_NO_MEMORY;
+}
+
+static int append(const char *bytes, size_t n, void *arg)
+{
+    return buf_add(arg, bytes, n);
+}
+
+int edges_json(struct edges *edges, uint32_t tenant, struct buf *json)
+{
+    struct listing listing = {.array = json_array(), .tenant = tenant};
+    if (listing.array == NULL)
+        return ERR_NO_MEMORY;
+    edges_each(edges, list, &listing);
+    if (listing.rc == 0 && json_dump_callback(listing.array, append, json, JSON_COMPACT) != 0)
+        listing.rc = ERR_LIMIT;
+    json_decref(listing.array);
+    return listing.rc;
+}

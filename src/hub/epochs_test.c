@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * epochs_test: what is new, known, partly known, forked; what a gap is; that nothing counts before its
+ * fdatasync; and that snapshot and refusal log do as they say.
+ */
+#include "base/test.h"
+#include "edges.h"
+#include "refusal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct epochs_batch batch_of(uint8_t epoch, uint64_t first_seq, uint32_t count, uint64_t hash)
+{
+    return (struct epochs_batch){{{epoch}}, first_seq, count, hash};
+}
+
+static void stage(struct epochs *epochs, struct epochs_batch batch)
+{
+    assert_int_equal(epochs_judge(epochs, &batch), EPOCHS_NEW);
+    assert_int_equal(epochs_reserve(epochs, &batch.epoch), 0);
+    epochs_stage(epochs, &batch);
+}
+
+static void batches_are_judged(void **state)
+{
+    (void)state;
+    struct epochs epochs = {0};
+    stage(&epochs, batch_of(1, 1, 10, 100));
+    stage(&epochs, batch_of(1, 11, 10, 101));
+    epochs_confirm(&epochs);
+    const struct {
+        const char *name;
+        struct epochs_batch batch;
+        enum epochs_verdict verdict;
+    } cases[] = {
+        {"the next", batch_of(1, 21, 5, 7), EPOCHS_NEW},
+        {"behind a gap", batch_of(1, 30, 5, 7), EPOCHS_NEW},
+        {"another epoch", batch_of(2, 1, 10, 100), EPOCHS_NEW},
+        {"the last again", batch_of(1, 11, 10, 101), EPOCHS_KNOWN},
+        {"the first again", batch_of(1, 1, 10, 100), EPOCHS_KNOWN},
+        {"the last, altered", batch_of(1, 11, 10, 102), EPOCHS_FORKED},
+        {"half of it new", batch_of(1, 15, 10, 9), EPOCHS_PARTIAL},
+        {"inside", batch_of(1, 3, 2, 9), EPOCHS_PARTIAL},
+        {"cut otherwise", batch_of(1, 1, 20, 9), EPOCHS_PARTIAL},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
+        if (epochs_judge(&epochs, &cases[i].batch) != cases[i].verdict)
+            fail_msg("%s", cases[i].name);
+    epochs_fini(&epochs);
+}
+
+static void nothing_counts_before_its_fdatasync(void **state)
+{
+    (void)state;
+    struct epochs epochs = {0};
+    struct epoch one = {{1}};
+    struct epochs_batch again = batch_of(1, 1, 10, 100);
+    stage(&epochs, batch_of(1, 1, 10, 100));
+    stage(&epochs, batch_of(1, 15, 5, 101));
+    assert_int_equal(epochs_last(&epochs, &one), 0);
+    assert_int_equal(epochs.gaps + epochs.gap_records + epochs.records, 0);
+    assert_int_equal(epochs_judge(&epochs, &again), EPOCHS_KNOWN);
+    epochs_confirm(&epochs);
+    assert_int_equal(epochs_last(&epochs, &one), 19);
+    assert_int_equal(epochs.gaps, 1);
+    assert_int_equal(epochs.gap_records, 4);
+    assert_int_equal(epochs.records, 15);
+    epochs_confirm(&epochs);
+    assert_int_equal(epochs.records, 15);
+    epochs_fini(&epochs);
+}
+
+static void the_oldest_epochs_and_hashes_are_forgotten(void **state)
+{
+    (void)state;
+    struct epochs epochs = {0};
+    for (uint32_t i = 0; i <= EPOCHS_MAX; i++) {
+        struct epochs_batch batch = {{{(uint8_t)i, (uint8_t)(i >> 8)}}, 1, 1, i};
+        stage(&epochs, batch);
+        epochs_confirm(&epochs);
+    }
+    assert_int_equal(epochs.count, EPOCHS_MAX);
+    struct epoch first = {{0}}, second = {{1}};
+    assert_int_equal(epochs_last(&epochs, &first), 0);
+    assert_int_equal(epochs_last(&epochs, &second), 1);
+    struct epochs_batch old = {second, 1, 1, 99};
+    assert_int_equal(epochs_judge(&epochs, &old),
+                     EPOCHS_PARTIAL); /* its hashes are gone, its progress is not */
+    for (uint64_t i = 0; i <= EPOCHS_HASHES; i++)
+        stage(&epochs, batch_of(7, 2 + i, 1, i));
+    struct epochs_batch overwritten = batch_of(7, 2, 1, 0), kept = batch_of(7, 3, 1, 1);
+    assert_int_equal(epochs_judge(&epochs, &overwritten), EPOCHS_PARTIAL);
+    assert_int_equal(epochs_judge(&epochs, &kept), EPOCHS_KNOWN);
+    epochs_fini(&epochs);
+}
+
+static const char path[] = "epochs_test.snapshot";
+
+static struct edges *three_edges(void)
+{
+    struct edges *edges;
+    char id[8];
+    assert_int_equal(edges_create(&edges), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        (void)snprintf(id, sizeof id, "mx%u", i);
+        struct commit commit = {
+            .tenant = i, .edge = slice_of(id), .epoch = {{9}}, .first_seq = 5, .count = 2, .hash = i};
+        assert_int_equal(edges_replay(edges, &commit), 0);
+        assert_int_equal(edges_replay(edges, &commit), 0);
+    }
+    return edges;
+}
+
+static void the_snapshot_brings_everything_back(void **state)
+{
+    (void)state;
+    struct edges *edges = three_edges(), *back;
+    struct journal_pos pos;
+    assert_int_equal(edges_save(edges, path, (struct journal_pos){3, 4}, NULL), 0);
+    edges_destroy(&edges);
+    assert_int_equal(edges_create(&back), 0);
+    assert_int_equal(edges_load(back, path, &pos, NULL), 0);
+    assert_int_equal(pos.segment, 3);
+    assert_int_equal(pos.offset, 4);
+    struct edge *edge = edges_find(back, SLICE("mx2"));
+    assert_non_null(edge);
+    assert_int_equal(edge->tenant, 2);
+    assert_int_equal(edge->epochs.gap_records, 4);
+    assert_int_equal(edge->epochs.records, 2);
+    struct epochs_batch again = batch_of(9, 5, 2, 2), altered = batch_of(9, 5, 2, 3);
+    assert_int_equal(epochs_judge(&edge->epochs, &again), EPOCHS_KNOWN);
+    assert_int_equal(epochs_judge(&edge->epochs, &altered), EPOCHS_FORKED);
+    edges_destroy(&back);
+    (void)unlink(path);
+}
+
+static void a_damaged_snapshot_is_noticed(void **state)
+{
+    (void)state;
+    struct edges *edges = three_edges();
+    char bytes[4096];
+    assert_int_equal(edges_save(edges, path, (struct journal_pos){3, 4}, NULL), 0);
+    edges_destroy(&edges);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    size_t n = fread(bytes, 1, sizeof bytes, f);
+    (void)fclose(f);
+    for (size_t i = 0; i <= n; i++) { /* flip a bit of each byte; at last, cut one off */
+        struct journal_pos pos;
+        f = fopen(path, "w");
+        assert_non_null(f);
+        bytes[i] ^= 4;
+        assert_int_equal(fwrite(bytes, 1, i < n ? n : n - 1, f), i < n ? n : n - 1);
+        bytes[i] ^= 4;
+        (void)fclose(f);
+        assert_int_equal(edges_create(&edges), 0);
+        assert_int_equal(edges_load(edges, path, &pos, NULL), ERR_CORRUPT);
+        edges_destroy(&edges);
+    }
+    (void)unlink(path);
+    assert_int_equal(edges_create(&edges), 0);
+    struct journal_pos pos;
+    assert_int_equal(edges_load(edges, path, &pos, NULL), ERR_NOT_FOUND);
+    edges_destroy(&edges);
+}
+
+static void refusals_name_each_address_and_do_not_flood(void **state)
+{
+    (void)state;
+    struct refusal_log *log;
+    char line[REFUSAL_LINE_BYTES];
+    struct ip one, two;
+    assert_int_equal(ip_parse(SLICE("203.0.113.7"), &one), 0);
+    assert_int_equal(ip_parse(SLICE("2001:db8::7"), &two), 0);
+    assert_int_equal(refusal_log_create(&log), 0);
+    int64_t now = US_PER_SECOND;
+    assert_true(refusal_log_line(log, &one, REFUSAL_KEY, SLICE("mx1"), "why", now, line));
+    assert_string_equal(line, "peer refused address=203.0.113.7 code=key edge=mx1 reason=\"why\"");
+    int lines = 0;
+    for (int i = 0; i < 1000; i++)
+        lines += refusal_log_line(log, &one, REFUSAL_KEY, SLICE(""), "why", now, line);
+    assert_int_equal(lines, REFUSAL_BURST - 1);
+    assert_true(refusal_log_line(log, &two, REFUSAL_BAD_FRAME, SLICE(""), "why", now, line));
+    assert_string_equal(line, "peer refused address=2001:db8::7 code=bad-frame reason=\"why\"");
+    now += REFUSAL_REPEAT_US;
+    assert_true(refusal_log_line(log, &one, REFUSAL_KEY, SLICE(""), "why", now, line));
+    assert_string_equal(line, "peer refused address=203.0.113.7 code=key reason=\"why\" repeats=996");
+    assert_false(refusal_log_line(log, &one, REFUSAL_KEY, SLICE(""), "why", now, line));
+    assert_false(refusal_log_line(log, &two, REFUSAL_NO_SESSION, SLICE(""), "why", now, line));
+    refusal_log_destroy(&log);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batches_are_judged),
+        cmocka_unit_test(nothing_counts_before_its_fdatasync),
+        cmocka_unit_test(the_oldest_epochs_and_hashes_are_forgotten),
+        cmocka_unit_test(the_snapshot_brings_everything_back),
+        cmocka_unit_test(a_damaged_snapshot_is_noticed),
+        cmocka_unit_test(refusals_name_each_address_and_do_not_flood),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

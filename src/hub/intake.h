@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * intake: what the hub does with each frame, apart from any socket. Frames come in with the peer's address
+ * and CURVE key, answers wait in a queue. Batches are appended to the journal as they come; intake_commit
+ * makes all of them durable with one fdatasync and only then queues their acks.
+ *
+ *   frame    checks, in this order                                     answer
+ *   HELLO    codec, API key (scope, address), edge pin, room           WELCOME; a session, unless it is a
+ * probe BATCH    codec, session, greeting, body, journal, what is known    ACK after the fdatasync STATUS
+ * codec, session, greeting                                  SEEN BYE      codec, session, greeting none; the
+ * session ends Anything else, and any check that fails: REFUSE, a counter, the refusal log. A batch is known
+ * by whom it came from through its session, never through its bytes.
+ */
+#ifndef HUB_INTAKE_H
+#define HUB_INTAKE_H
+
+#include "receive.h"
+#include "session.h"
+
+enum {
+    INTAKE_ROUND = 64,                    /* batches covered by one fdatasync at most */
+    INTAKE_SILENT_US = 300 * 1000 * 1000, /* a session that sends nothing for so long ends */
+    INTAKE_SNAPSHOT_US = 60 * 1000 * 1000,
+    INTAKE_RECHECK_US = 60 * 1000 * 1000, /* API keys also expire by time */
+};
+
+struct intake;
+
+struct peer {
+    struct route route;
+    struct ip address;
+    char curve_key[CURVE_Z85_BYTES];
+};
+
+/* Loads the snapshot from options->state_dir and replays the journal behind it. Errors as account_open,
+ * journal_reader_open. All functions are for one thread, the two
+ * at the end for any. */
+MUST_CHECK int intake_open(struct intake **out, const struct receive_options *options,
+                           struct journal *journal, struct err *err);
+/* Commits, saves the snapshot, frees. Answers not taken by then are lost. */
+void intake_close(struct intake **intake);
+
+void intake_frame(struct intake *intake, const struct peer *peer, struct slice bytes);
+bool intake_full(const struct intake *intake); /* INTAKE_ROUND batches wait: commit before the next frame */
+void intake_commit(struct intake *intake);     /* nothing to do when nothing waits */
+/* Looks after sessions and snapshot; true: call again soon, there is more. */
+bool intake_tick(struct intake *intake);
+
+/* Takes the next answer; bytes are valid until the next call of any function here. False: none. */
+bool intake_answer(struct intake *intake, struct route *route, struct slice *bytes);
+
+/* Any thread; never waits for a disk. */
+void intake_get_stats(struct intake *intake, struct receive_stats *out);
+MUST_CHECK int intake_edges(struct intake *intake, uint32_t tenant, struct buf *json);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * receive: see receive.h. Sockets and the thread; what frames mean is intake.h's.
+ */
+#include "receive.h"
+
+#include "base/log.h"
+#include "intake.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum {
+    SOCKETS = 2,
+    HIGH_WATER = 64,      /* messages in each direction and connection */
+    ROUND_MESSAGES = 256, /* taken before answers are sent and ZAP is asked again */
+    POLL_MS = 500,
+    CLOSE_LINGER_MS = 1000, /* for the last acks */
+};
+
+struct receive {
+    struct curve_keys keys;
+    struct intake *intake;
+    void *zap, *sockets[SOCKETS];
+    int wake_fd;
+    atomic_bool stop;
+    pthread_t thread;
+};
+
+/* ---- one round ------------------------------------------------------------------------------- */
+
+/* Takes the remaining parts of a message; true when there was none. */
+static bool drop_rest(void *socket, zmq_msg_t *part)
+{
+    bool none = true;
+    while (zmq_msg_more(part)) {
+        none = false;
+        if (zmq_msg_recv(part, socket, 0) < 0)
+            break;
+    }
+    return none;
+}
+
+static void hand_over(struct receive *r, uint8_t socket, zmq_msg_t *id, zmq_msg_t *payload)
+{
+    struct peer peer = {.route.socket = socket};
+    size_t id_bytes = zmq_msg_size(id);
+    if (id_bytes > SESSION_ROUTE_BYTES || curve_peer(payload, &peer.address, peer.curve_key) != 0)
+        return; /* libzmq lets no such peer in */
+    peer.route.bytes = (uint8_t)id_bytes;
+    memcpy(peer.route.id, zmq_msg_data(id), id_bytes);
+    struct slice bytes = {zmq_msg_data(payload), zmq_msg_size(payload)};
+    zmq_msg_t rest;
+    (void)zmq_msg_init(&rest);
+    if (zmq_msg_more(payload)) { /* a frame is one part */
+        bytes.n = 0;
+        if (zmq_msg_recv(&rest, r->sockets[socket], 0) >= 0)
+            (void)drop_rest(r->sockets[socket], &rest);
+    }
+    intake_frame(r->intake, &peer, bytes);
+    (void)zmq_msg_close(&rest);
+}
+
+/* False: nothing more at present. */
+static bool receive_one(struct receive *r, uint8_t socket)
+{
+    zmq_msg_t id, payload;
+    (void)zmq_msg_init(&id);
+    (void)zmq_msg_init(&payload);
+    bool got = zmq_msg_recv(&id, r->sockets[socket], ZMQ_DONTWAIT) >= 0;
+    if (got && zmq_msg_more(&id) && zmq_msg_recv(&payload, r->sockets[socket], 0) >= 0)
+        hand_over(r, socket, &id, &payload);
+    (void)zmq_msg_close(&id);
+    (void)zmq_msg_close(&payload);
+    return got;
+}
+
+/* A peer that is gone or does not read misses its answer, nobody else's. */
+static void send_answers(struct receive *r)
+{
+    struct route route;
+    struct slice bytes;
+    while (intake_answer(r->intake, &route, &bytes)) {
+        void *socket = r->sockets[route.socket];
+        if (zmq_send(socket, route.id, route.bytes, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0)
+            (void)zmq_send(socket, bytes.p, bytes.n, ZMQ_DONTWAIT);
+    }
+}
+
+static void answer_zap(struct receive *r)
+{
+    while (curve_zap_answer(r->zap))
+        ;
+}
+
+/* Everything that is there, within bounds, under one fdatasync. True: there may be more. */
+static bool round_of(struct receive *r)
+{
+    int messages = 0;
+    bool any = true;
+    while (any && messages < ROUND_MESSAGES) {
+        any = false;
+        for (uint8_t i = 0; i < SOCKETS; i++)
+            if (r->sockets[i] != NULL && receive_one(r, i)) {
+                any = true;
+                messages++;
+            }
+        if (intake_full(r->intake))
+            intake_commit(r->intake);
+    }
+    intake_commit(r->intake);
+    send_answers(r);
+    return any;
+}
+
+static void *run(void *arg)
+{
+    struct receive *r = arg;
+    bool more = false;
+    while (!atomic_load(&r->stop)) {
+        zmq_pollitem_t items[] = {
+            {r->zap, 0, ZMQ_POLLIN, 0},
+            {NULL, r->wake_fd, ZMQ_POLLIN, 0},
+            {r->sockets[0], 0, ZMQ_POLLIN, 0},
+            {r->sockets[1], 0, ZMQ_POLLIN, 0},
+        };
+        (void)zmq_poll(items, r->sockets[1] != NULL ? 4 : 3, more ? 0 : POLL_MS);
+        answer_zap(r);
+        more = round_of(r);
+        more |= intake_tick(r->intake);
+        send_answers(r);
+    }
+    (void)round_of(r);
+    return NULL;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------- */
+
+/* libzmq burns a core at the limit of descriptors. */
+static void raise_descriptor_limit(uint32_t max_sessions)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)max_sessions + 1024;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        log_warning("open files are limited to %llu, %u sessions need %llu: raise LimitNOFILE",
+                    (unsigned long long)limit.rlim_cur, max_sessions, (unsigned long long)wanted);
+}
+
+static int open_sockets(struct receive *r, const struct receive_options *options, struct err *err)
+{
+    const char *endpoints[SOCKETS] = {options->listen, options->listen_local};
+    int rc = curve_zap_open(&r->zap, err);
+    for (int i = 0; rc == 0 && i < SOCKETS; i++) {
+        if (endpoints[i] == NULL || endpoints[i][0] == '\0')
+            continue;
+        rc = curve_server(&r->sockets[i], &r->keys, HIGH_WATER, err);
+        if (rc == 0)
+            rc = curve_bind(r->sockets[i], endpoints[i], err);
+    }
+    if (rc == 0 && r->sockets[0] == NULL)
+        rc = err_set(err, ERR_CONFIG, "no wire address is set: set server_address");
+    return rc;
+}
+
+static int start_thread(struct receive *r, struct err *err)
+{
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&r->thread, NULL, run, r);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0)
+        return err_errno(err, failed, "the receiving thread cannot be started");
+    (void)pthread_setname_np(r->thread, "receive");
+    return 0;
+}
+
+static void close_all(struct receive *r)
+{
+    int linger_ms = CLOSE_LINGER_MS;
+    for (int i = 0; i < SOCKETS; i++)
+        if (r->sockets[i] != NULL) {
+            (void)zmq_setsockopt(r->sockets[i], ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+            (void)zmq_close(r->sockets[i]);
+        }
+    curve_zap_close(&r->zap);
+    intake_close(&r->intake);
+    if (r->wake_fd >= 0)
+        (void)close(r->wake_fd);
+    free(r);
+}
+
+int receive_start(struct receive **out, const struct receive_options *options, struct journal *journal,
+                  struct err *err)
+{
+    struct receive *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the receiver");
+    r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int rc = r->wake_fd < 0 ? err_errno(err, errno, "eventfd") : 0;
+    if (rc == 0)
+        rc = curve_keys_load(&r->keys, options->key_file, err);
+    if (rc == 0)
+        rc = intake_open(&r->intake, options, journal, err);
+    raise_descriptor_limit(options->max_sessions);
+    if (rc == 0)
+        rc = open_sockets(r, options, err);
+    if (rc == 0)
+        rc = start_thread(r, err);
+    if (rc != 0) {
+        close_all(r);
+        return rc;
+    }
+    *out = r;
+    return 0;
+}
+
+void receive_stop(struct receive **receive)
+{
+    struct receive *r = *receive;
+    uint64_t one = 1;
+    if (r == NULL)
+        return;
+    atomic_store(&r->stop, true);
+    ssize_t n = write(r->wake_fd, &one, sizeof one);
+    (void)n; /* at worst it wakes by itself */
+    (void)pthread_join(r->thread, NULL);
+    close_all(r);
+    *receive = NULL;
+}
+
+void receive_get_stats(struct receive *receive, struct receive_stats *out)
+{
+    intake_get_stats(receive->intake, out);
+}
+
+int receive_edges(struct receive *receive, uint32_t tenant, struct buf *json)
+{
+    return intake_edges(receive->intake, tenant, json);
+}
+
+void receive_public_key(struct receive *receive, char z85[CURVE_Z85_BYTES])
+{
+    memcpy(z85, receive->keys.public_key, CURVE_Z85_BYTES);
+}
