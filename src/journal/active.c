@@ -371,6 +371,15 @@ int active_sync(struct journal *journal, struct err *err)
     return rc;
 }
 
+int active_free_space(struct journal *journal, struct err *err)
+{
+    int rc = journal_drop_oldest(journal, err);
+    if (rc != ERR_FULL || journal->fd < 0 || !journal->listed || journal->suspect)
+        return rc;
+    rc = seal(journal, err);
+    return rc != 0 ? rc : journal_drop_oldest(journal, err);
+}
+
 void active_close(struct journal *journal)
 {
     struct err err = {0};

@@ -70,6 +70,9 @@ struct journal {
 MUST_CHECK int active_append(struct journal *journal, const struct epoch *epoch, const struct iovec *parts,
                              int n, uint64_t bytes, const struct segment_summary *what, struct err *err);
 MUST_CHECK int active_sync(struct journal *journal, struct err *err);
+/* A full disk: drops the oldest segment; when it is the only one, the one being written. ERR_FULL: nothing
+ * left. */
+MUST_CHECK int active_free_space(struct journal *journal, struct err *err);
 /* Seals and forgets it, as far as the disk allows. */
 void active_close(struct journal *journal);
 
@@ -104,6 +107,7 @@ uint64_t segment_unretired(const struct journal *journal, const struct segment *
 MUST_CHECK int journal_append_stretch(struct journal *journal, const struct epoch *epoch,
                                       const struct iovec *parts, int n, uint64_t bytes,
                                       const struct segment_summary *what, struct err *err);
+uint64_t journal_synced_seq(struct journal *journal); /* of the present epoch */
 /* The highest seq of an epoch that stands in the journal; 0: none. */
 uint64_t journal_last_seq(struct journal *journal, const struct epoch *epoch);
 

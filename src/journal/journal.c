@@ -78,6 +78,14 @@ uint64_t journal_last_seq(struct journal *journal, const struct epoch *epoch)
     return last;
 }
 
+uint64_t journal_synced_seq(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->state);
+    uint64_t seq = journal->synced_seq;
+    pthread_mutex_unlock(&journal->state);
+    return seq;
+}
+
 /* --- open and close ------------------------------------------------------------------------------------ */
 
 static void take_options(struct journal *journal, const struct journal_options *options)

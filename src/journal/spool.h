@@ -8,15 +8,20 @@
  * exactly once.
  *
  * What survives what, beyond journal.h:
- *   kill -9 of the process    every record for which spool_append returned 0
- *   power cut                 all but the last sync_interval_us plus what the disk was late (interval), or
- * every record up to spool_synced_seq (always) a disk that hangs         ring_bytes worth of records wait
- * (unwritten); then spool_append answers ERR_FULL and the record is counted in lost_ring_full a full disk
- * first the oldest segments go (journal.h: dropped), then as with a disk that hangs When ring_dir is no
- * tmpfs, a hung disk may reach the ring's pages: spool_open warns.
+ *
+ *   - kill -9 of the process: every record for which spool_append returned 0.
+ *   - Power cut: all but the last sync_interval_us plus what the disk was late (interval), or every record up
+ *     to spool_synced_seq (always). The ring is lost then.
+ *   - A disk that hangs: ring_bytes worth of records wait (unwritten); then spool_append answers ERR_FULL and
+ *     the record is counted in lost_ring_full. It uses up a seq, so that whoever reads sees the gap.
+ *   - A full disk, or one without inodes: first the oldest segments go (journal.h: dropped), then as with a
+ * disk that hangs.
+ *
+ * When ring_dir is no tmpfs, a hung disk may reach the ring's pages: spool_open warns.
  *
  * The ring file's name is made of the spool directory's device and inode, so that a copied directory gets a
- * ring of its own. A ring whose owner lives is locked (ERR_BUSY).
+ * ring of its own; it is removed when spool_close left it empty. A ring whose owner lives is locked
+ * (ERR_BUSY).
  */
 #ifndef JOURNAL_SPOOL_H
 #define JOURNAL_SPOOL_H
@@ -48,12 +53,13 @@ struct spool_stats {
 /* Recovers ring and journal, starts the thread. May wait for the disk. Errors as journal_open. */
 MUST_CHECK int spool_open(struct spool **out, const struct spool_options *options, struct err *err);
 
-/* Empties the ring into the journal and syncs, waiting at most timeout_us; what could not be written by then
- * stays in the ring for the next open (ERR_TIMEOUT, and the memory is left to the process's end). Nulls
- * *spool. */
+/* All readers are closed before. Empties the ring into the journal and syncs, waiting at most timeout_us;
+ * what could not be written by then stays in the ring for the next open (ERR_TIMEOUT, and the memory is left
+ * to the process's end). Nulls *spool. */
 MUST_CHECK int spool_close(struct spool **spool, int64_t timeout_us, struct err *err);
 
-/* Keeps one record; its seq in *seq (may be NULL). One producer thread. Never blocks. ERR_FULL, ERR_LIMIT. */
+/* Keeps one record; its seq in *seq (may be NULL). One producer thread. Never blocks. ERR_FULL; ERR_LIMIT:
+ * longer than the ring or JOURNAL_RECORD_BYTES. */
 MUST_CHECK int spool_append(struct spool *spool, uint16_t kind, int64_t ts_us, struct slice payload,
                             uint64_t *seq);
 
