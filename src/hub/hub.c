@@ -214,7 +214,7 @@ static int prepare_files(struct hub *hub, struct err *err)
 {
     const struct hub_config *s = hub->settings;
     const struct hub_paths *p = &hub->paths;
-    const char *const ours[] = {p->data, p->journal, p->store, p->receive, p->quarantine};
+    const char *const ours[] = {p->data, p->journal, p->receive, p->quarantine};
     int rc = paths_of(s, &hub->paths, err);
     if (rc == 0)
         rc = paths_make(&hub->paths, true, err);

@@ -47,7 +47,7 @@ static int make(const char *path, mode_t mode, struct err *err)
 
 int paths_make(const struct hub_paths *paths, bool all, struct err *err)
 {
-    const char *const inside[] = {paths->journal, paths->store, paths->receive, paths->quarantine};
+    const char *const inside[] = {paths->journal, paths->receive, paths->quarantine};
     int rc = make(paths->data, 0750, err);
     for (size_t i = 0; all && rc == 0 && i < sizeof inside / sizeof *inside; i++)
         rc = make(inside[i], 0700, err);

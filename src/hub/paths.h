@@ -24,7 +24,8 @@ struct hub_paths {
 /* ERR_CONFIG: data is too long. */
 MUST_CHECK int paths_of(const struct hub_config *settings, struct hub_paths *out, struct err *err);
 
-/* Makes the data directory (0750) and, for the hub, the directories in it (0700). ERR_DENIED, ERR_NOT_FOUND
+/* Makes the data directory (0750) and, for the hub, the directories in it (0700) but the store's:
+ * that one is the engine's affair, and a store that can't be opened stops nobody. ERR_DENIED, ERR_NOT_FOUND
  * (its parent is missing), ERR_FULL, ERR_CONFIG (no directory). */
 MUST_CHECK int paths_make(const struct hub_paths *paths, bool all, struct err *err);
 
