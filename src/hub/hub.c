@@ -136,6 +136,7 @@ static int start_loader(struct hub *hub, struct store *store, struct err *err)
         .quarantine_dir = hub->paths.quarantine,
         .commit_interval_us = hub->settings->commit_interval,
         .batch_rows = LOADER_BATCH_ROWS,
+        .journal_keep_us = hub->settings->journal_keep,
     };
     int rc = loader_start(&loader, &options, err);
     atomic_store(&hub->loader, loader);
@@ -235,6 +236,7 @@ static int start_receiving(struct hub *hub, struct err *err)
     struct journal_options journal = {
         .dir = hub->paths.journal,
         .max_bytes = s->journal_max,
+        .keep_unretired = true, /* full: no acks, the edges keep what they have */
         .compress_level = JOURNAL_COMPRESS_LEVEL,
     };
     struct receive_options receive = {
@@ -245,6 +247,7 @@ static int start_receiving(struct hub *hub, struct err *err)
         .state_dir = hub->paths.receive,
         .window = (uint32_t)s->window,
         .max_sessions = (uint32_t)s->max_sessions,
+        .journal_max_bytes = s->journal_max,
     };
     int rc = journal_open(&hub->journal, &journal, err);
     if (rc != 0)

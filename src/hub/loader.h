@@ -22,6 +22,8 @@ struct loader_options {
     const char *quarantine_dir;
     int64_t commit_interval_us; /* the longest an event waits for its commit, when the store keeps up */
     size_t batch_rows;          /* a commit at this many rows at the latest */
+    int64_t journal_keep_us;    /* it retires what is durably stored (journal_retire) and keeps the journal in
+                                   order between commits (journal_maintain with this) */
 };
 
 struct loader_stats {
