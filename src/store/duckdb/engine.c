@@ -38,7 +38,7 @@ static int reopen(struct store *store, struct err *err)
     log_warning("store: %s is opened again after a fatal error", store->file.path);
     pool_pause(&store->pool);
     writer_close(&store->writer);
-    file_close(&store->file);
+    file_shut(&store->file);
     store->broken = true;
     int rc = file_reopen(&store->file, err);
     if (rc == 0)
@@ -51,22 +51,30 @@ static int reopen(struct store *store, struct err *err)
     return 0;
 }
 
-/* After a failed write: the caller's error stays the one that is told. Questions share the writer's memory,
- * so when there is none left they go first, and the writer's caller tries again. */
+/* Writing lacks memory. Folded, the file has little: it gets all of it. Else questions have it: they go
+ * first. */
+static int make_room(struct store *store, struct err *err)
+{
+    struct err ignored;
+    bool was_unfolded = file_is_unfolded(&store->file);
+    if (!was_unfolded && file_unfold(&store->file, &ignored) == 0)
+        return err_set(err, ERR_NO_MEMORY,
+                       "duckdb had little memory for writing and has more now; try again");
+    pool_interrupt(&store->pool);
+    return err_set(err, ERR_NO_MEMORY,
+                   "duckdb has no memory left for writing; running questions were cancelled "
+                   "(give it more: store_memory)");
+}
+
+/* After a failed write: the caller's error stays the one that is told. */
 static int after_failure(struct store *store, int rc, struct err *err)
 {
     struct err ignored;
     atomic_fetch_add(&store->rollbacks, 1);
-    if (rc == ERR_LIMIT) {
-        pool_interrupt(&store->pool);
-        rc = err_set(err, ERR_NO_MEMORY,
-                     "duckdb has no memory left for writing; running questions were cancelled "
-                     "(give it more: store_memory)");
-    }
     if (store->writer.fatal && reopen(store, &ignored) != 0)
         log_error("store: %s can't be opened again (%s); it is tried with the next write", store->file.path,
                   ignored.detail);
-    return rc;
+    return rc == ERR_LIMIT ? make_room(store, err) : rc;
 }
 
 static int duck_append(struct store *store, const struct event *rows, size_t count, struct err *err)

@@ -4,7 +4,8 @@
  *   storage version    the newest that this DuckDB writes: dictionary and FSST texts in one, which halves a
  * row checkpoint         when the WAL has this many bytes, so that it and the start after a kill stay short
  *   temp directory     below our own, bounded, so that a large question can't fill the disk
- *   external access    off and locked: no statement can read or write another file, or load an extension
+ *   external access    off, and locked with the first question: no statement can read or write another file,
+ * or load an extension
  */
 #include "store/duckdb/file.h"
 
@@ -19,22 +20,28 @@
 #include <unistd.h>
 
 #define CHECKPOINT_BYTES "64MB"
-enum { MEMORY_MIN_MB = 64, TEMP_PER_MEMORY = 4 };
+enum {
+    MEMORY_MIN_MB = 64,
+    TEMP_PER_MEMORY = 4
+}; /* below it a checkpoint of all columns does not fit (measured) */
+
+static unsigned long long memory_mb(const struct file *file)
+{
+    uint64_t mb = file->memory_bytes >> 20;
+    return mb < MEMORY_MIN_MB ? MEMORY_MIN_MB : mb;
+}
 
 static int set_all(duckdb_config config, const struct file *file, struct err *err)
 {
-    char memory[32], temp_size[32], threads[16], temp[PATH_MAX];
-    uint64_t mb = file->memory_bytes >> 20;
-    mb = mb < MEMORY_MIN_MB ? MEMORY_MIN_MB : mb;
-    (void)snprintf(memory, sizeof memory, "%lluMiB", (unsigned long long)mb);
-    (void)snprintf(temp_size, sizeof temp_size, "%lluMiB", (unsigned long long)mb * TEMP_PER_MEMORY);
-    (void)snprintf(threads, sizeof threads, "%u", file->threads);
+    char memory[32], temp_size[32], temp[PATH_MAX];
+    (void)snprintf(memory, sizeof memory, "%dMiB", MEMORY_MIN_MB);
+    (void)snprintf(temp_size, sizeof temp_size, "%lluMiB", memory_mb(file) * TEMP_PER_MEMORY);
     (void)snprintf(temp, sizeof temp, "%s/tmp", file->dir);
     const char *const settings[][2] = {
         {"storage_compatibility_version", "v1.4.0"},
         {"checkpoint_threshold", CHECKPOINT_BYTES},
         {"memory_limit", memory},
-        {"threads", threads},
+        {"threads", "1"},
         {"temp_directory", temp},
         {"max_temp_directory_size", temp_size},
         {"autoload_known_extensions", "false"},
@@ -70,9 +77,37 @@ static int lock_down(struct file *file, duckdb_connection connection, struct err
     int rc = fault_run(connection, sql, NULL, err);
     if (rc == 0)
         rc = fault_run(connection, "SET enable_external_access=false", NULL, err);
-    if (rc == 0)
-        rc = fault_run(connection, "SET lock_configuration=true", NULL, err);
     return rc;
+}
+
+static int unfold(struct file *file, struct err *err)
+{
+    duckdb_connection connection = NULL;
+    char sql[128];
+    (void)snprintf(sql, sizeof sql, "SET memory_limit='%lluMiB'; SET threads=%u; SET lock_configuration=true",
+                   memory_mb(file), file->threads);
+    int rc = file_connect(file, &connection, err);
+    if (rc == 0)
+        rc = fault_run(connection, sql, NULL, err);
+    duckdb_disconnect(&connection);
+    return rc;
+}
+
+int file_unfold(struct file *file, struct err *err)
+{
+    (void)pthread_mutex_lock(&file->mutex);
+    int rc = file->unfolded ? 0 : unfold(file, err);
+    file->unfolded = rc == 0;
+    (void)pthread_mutex_unlock(&file->mutex);
+    return rc;
+}
+
+bool file_is_unfolded(struct file *file)
+{
+    (void)pthread_mutex_lock(&file->mutex);
+    bool is = file->unfolded;
+    (void)pthread_mutex_unlock(&file->mutex);
+    return is;
 }
 
 static int try_open(struct file *file, struct err *err)
@@ -87,7 +122,7 @@ static int try_open(struct file *file, struct err *err)
         rc = schema_ensure(connection, err);
     duckdb_disconnect(&connection);
     if (rc != 0)
-        file_close(file);
+        file_shut(file);
     return rc;
 }
 
@@ -144,15 +179,29 @@ int file_open(struct file *file, const struct store_options *options, struct err
         return err_set(err, ERR_LIMIT,
                        "the store's directory must be shorter than %zu bytes and have no quote",
                        sizeof file->dir);
+    (void)pthread_mutex_init(&file->mutex, NULL);
     (void)strcpy(file->dir, options->dir);
     (void)snprintf(file->path, sizeof file->path, "%s/events-current.duckdb", file->dir);
     int rc = make_directory(file->dir, err);
-    return rc != 0 ? rc : file_reopen(file, err);
+    if (rc == 0)
+        rc = file_reopen(file, err);
+    if (rc != 0)
+        file_close(file);
+    return rc;
+}
+
+void file_shut(struct file *file)
+{
+    duckdb_close(&file->database);
+    (void)pthread_mutex_lock(&file->mutex);
+    file->unfolded = false;
+    (void)pthread_mutex_unlock(&file->mutex);
 }
 
 void file_close(struct file *file)
 {
-    duckdb_close(&file->database);
+    file_shut(file);
+    (void)pthread_mutex_destroy(&file->mutex);
 }
 
 int file_connect(struct file *file, duckdb_connection *out, struct err *err)

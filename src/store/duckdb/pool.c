@@ -113,7 +113,7 @@ int pool_take(struct pool *pool, int64_t timeout_us, struct pool_slot **out, str
         wait_until(pool, until_us);
     if (slot == NULL)
         rc = err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
-    else if (slot->connection == NULL)
+    else if ((rc = file_unfold(pool->file, err)) == 0 && slot->connection == NULL)
         rc = file_connect(pool->file, &slot->connection, err);
     if (rc == 0) {
         slot->busy = true;
