@@ -4,6 +4,8 @@
  */
 #include "metric.h"
 
+#include <math.h>
+
 static const int64_t bounds_us[] = {HISTOGRAM_BOUNDS_US};
 static const char *const type_names[] = {"counter", "gauge", "histogram"};
 
@@ -26,7 +28,8 @@ int metric_family(struct buf *out, const char *prefix, const char *name, enum me
 int metric_sample(struct buf *out, const char *prefix, const char *name, const char *labels, double value)
 {
     const char *open = labels[0] != '\0' ? "{" : "", *shut = labels[0] != '\0' ? "}" : "";
-    return buf_addf(out, "%s%s%s%s%s %.17g\n", prefix, name, open, labels, shut, value);
+    int decimals = value == floor(value) ? 0 : 6;
+    return buf_addf(out, "%s%s%s%s%s %.*f\n", prefix, name, open, labels, shut, decimals, value);
 }
 
 int metric_histogram(struct buf *out, const char *prefix, const char *name, const struct histogram *histogram)

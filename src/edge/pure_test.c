@@ -93,7 +93,7 @@ static void metrics_have_every_row(void **state)
         "\npolicy_proxy_requests_total 7\n",
         "\npolicy_proxy_answers_total 6\n",
         "\npolicy_proxy_spool_dropped_total 5\n",
-        "\npolicy_proxy_uplink_lag_seconds 1.5\n",
+        "\npolicy_proxy_uplink_lag_seconds 1.500000\n",
         "\npolicy_proxy_uplink_state{state=\"ready\"} 1\n",
         "\npolicy_proxy_uplink_state{state=\"refused\"} 0\n",
         "\npolicy_proxy_answer_seconds_bucket{le=\"0.0001\"} 6\n",
