@@ -73,9 +73,8 @@ static int check_ring(const struct proxy_config *settings, const struct identity
 
 static int check_keys(const struct proxy_config *settings, const struct identity *identity, struct err *err)
 {
-    const char *missing;
     (void)settings;
-    return identity_can_greet(identity, &missing) ? 0 : err_set(err, ERR_CONFIG, "keys: %s", missing);
+    return identity_can_greet(identity) ? 0 : err_set(err, ERR_CONFIG, "keys: " IDENTITY_MISSING);
 }
 
 static const struct step {

@@ -60,6 +60,19 @@ static int fill_text(char *out, const char *text, const char *key, struct err *e
     return 0;
 }
 
+/* Neither key: records only gather, for which there are reasons. One without the other is a mistake. */
+static int check_pair(const struct proxy_config *settings, struct err *err)
+{
+    bool server_key = settings->server_key[0] != '\0', api_key = settings->api_key[0] != '\0';
+    if (server_key == api_key)
+        return 0;
+    return err_set(err, ERR_CONFIG,
+                   server_key ? "api_key is missing beside server_key (make one at the hub: "
+                                "`mail-analytics apikey add`, scope ingest)"
+                              : "server_key is missing beside api_key (ask the hub: "
+                                "`mail-analytics key`)");
+}
+
 static int fill(struct identity *out, const struct proxy_config *settings, struct err *err)
 {
     int rc = fill_edge_id(out, settings, err);
@@ -78,6 +91,8 @@ static int fill(struct identity *out, const struct proxy_config *settings, struc
         rc = fill_text(out->server_key, settings->server_key, "server_key", err);
     if (rc == 0)
         rc = fill_text(out->api_key, settings->api_key, "api_key", err);
+    if (rc == 0)
+        rc = check_pair(settings, err);
     out->uplink = (struct uplink_options){
         .server = out->server,
         .server_key = out->server_key,
@@ -110,15 +125,9 @@ void identity_destroy(struct identity **identity)
     *identity = NULL;
 }
 
-bool identity_can_greet(const struct identity *identity, const char **missing)
+bool identity_can_greet(const struct identity *identity)
 {
-    if (identity->uplink.server_key[0] == '\0')
-        *missing = "server_key is not set (ask the hub: `mail-analytics key`)";
-    else if (identity->uplink.api_key[0] == '\0')
-        *missing = "api_key is not set (make one at the hub: `mail-analytics apikey add`, scope ingest)";
-    else
-        *missing = NULL;
-    return *missing == NULL;
+    return identity->uplink.server_key[0] != '\0';
 }
 
 bool identity_equal(const struct identity *a, const struct identity *b)

@@ -22,12 +22,16 @@ struct identity {
     struct uplink_options uplink; /* points into this struct */
 };
 
-/* ERR_CONFIG: the edge id or a path is too long. ERR_NO_MEMORY. */
+/* ERR_CONFIG: the edge id or a path is too long, or one key is set without the other. ERR_NO_MEMORY. */
 MUST_CHECK int identity_create(struct identity **out, const struct proxy_config *settings, struct err *err);
 void identity_destroy(struct identity **identity); /* nulls *identity; safe on NULL */
 
-/* Can it greet a hub? *missing says what to set otherwise. */
-bool identity_can_greet(const struct identity *identity, const char **missing);
+/* What to do when it can't. */
+#define IDENTITY_MISSING                                                                                     \
+    "server_key and api_key are not set (ask the hub: `mail-analytics key`, `mail-analytics apikey add`)"
+
+/* Can it greet a hub? Without the keys it only spools. */
+bool identity_can_greet(const struct identity *identity);
 
 /* Is it the same hub and the same greeting? */
 bool identity_equal(const struct identity *a, const struct identity *b);

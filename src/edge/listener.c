@@ -166,10 +166,16 @@ int listener_add(struct listener *listener, int fd, bool unlink_at_close, struct
     if (rc != 0)
         return rc;
     listener->acceptor_count++;
-    char where[ENDPOINT_TEXT_BYTES];
-    endpoint_format(acceptor_endpoint(listener->acceptors[i]), where);
-    log_info("listening on %s", where);
     return 0;
+}
+
+void listener_announce(const struct listener *listener)
+{
+    char where[ENDPOINT_TEXT_BYTES];
+    for (int i = 0; i < listener->acceptor_count; i++) {
+        endpoint_format(acceptor_endpoint(listener->acceptors[i]), where);
+        log_info("answering on %s", where);
+    }
 }
 
 void listener_stop(struct listener *listener)

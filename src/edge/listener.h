@@ -62,6 +62,9 @@ MUST_CHECK int listener_create(struct listener **out, uv_loop_t *loop, const str
 /* Listens on one more socket; takes fd, also when it fails. unlink_at_close: a unix socket's file is ours. */
 MUST_CHECK int listener_add(struct listener *listener, int fd, bool unlink_at_close, struct err *err);
 
+/* Says in the log where it listens. */
+void listener_announce(const struct listener *listener);
+
 /* Everything up to seq is safe: lets the answers go that waited for it. */
 void listener_synced(struct listener *listener, uint64_t seq);
 

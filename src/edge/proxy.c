@@ -62,13 +62,12 @@ static void on_synced(uv_async_t *async)
 static int render(void *arg, struct buf *out)
 {
     struct proxy *proxy = arg;
-    const char *missing;
     struct snapshot from = {
         .port = listener_get_stats(proxy->listener),
         .max_connections = settings_of(proxy)->max_connections,
         .spool_max_bytes = settings_of(proxy)->spool_max,
         .reloads = proxy->reloads,
-        .greets = identity_can_greet(proxy->identity, &missing),
+        .greets = identity_can_greet(proxy->identity),
     };
     spool_get_stats(proxy->spool, &from.spool);
     if (proxy->uplink != NULL)
@@ -246,10 +245,9 @@ static int start_spool(struct proxy *proxy, struct err *err)
 
 static int start_uplink(struct proxy *proxy, struct err *err)
 {
-    const char *missing;
-    if (identity_can_greet(proxy->identity, &missing))
+    if (identity_can_greet(proxy->identity))
         return uplink_start(&proxy->uplink, &proxy->identity->uplink, proxy->spool, err);
-    log_warning("nothing is sent, records only gather in %s: %s", proxy->identity->spool_dir, missing);
+    log_warning("nothing is sent, records only gather in %s: " IDENTITY_MISSING, proxy->identity->spool_dir);
     return 0;
 }
 
@@ -264,9 +262,11 @@ int proxy_start(struct proxy *proxy, struct err *err)
                     ticker_create(&proxy->stopper, &proxy->loop, on_stopper, proxy) != 0 ||
                     ticker_create(&proxy->watch, &proxy->loop, on_watch, proxy) != 0))
         rc = err_set(err, ERR_NO_MEMORY, "no memory for timers");
-    if (rc == 0)
-        ticker_set(proxy->watch, WATCH_MS, WATCH_MS);
-    return rc;
+    if (rc != 0)
+        return rc;
+    ticker_set(proxy->watch, WATCH_MS, WATCH_MS);
+    listener_announce(proxy->listener);
+    return 0;
 }
 
 void proxy_run(struct proxy *proxy)

@@ -47,9 +47,8 @@ static void finish(struct reload *reload)
 static void greet(uv_work_t *work)
 {
     struct reload *reload = work->data;
-    const char *missing;
     uplink_stop(&reload->uplink, 0);
-    if (identity_can_greet(reload->identity, &missing))
+    if (identity_can_greet(reload->identity))
         reload->rc =
             uplink_start(&reload->uplink, &reload->identity->uplink, reload->proxy->spool, &reload->err);
 }
@@ -125,7 +124,6 @@ static void after_load(uv_work_t *work, int status)
 {
     struct reload *reload = work->data;
     struct proxy *proxy = reload->proxy;
-    const char *missing;
     (void)status;
     if (reload->rc != 0) {
         finish(reload);
@@ -133,8 +131,9 @@ static void after_load(uv_work_t *work, int status)
     }
     bool same_hub = identity_equal(proxy->identity, reload->identity);
     apply(reload);
-    if (!identity_can_greet(reload->identity, &missing))
-        log_warning("nothing is sent, records only gather in %s: %s", proxy->identity->spool_dir, missing);
+    if (!identity_can_greet(reload->identity))
+        log_warning("nothing is sent, records only gather in %s: " IDENTITY_MISSING,
+                    proxy->identity->spool_dir);
     if (same_hub) {
         finish(reload);
         return;
