@@ -119,7 +119,7 @@ def resident_kib(pid):
 def test_a_thousand_connections_cost_little(place, started, record_property):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    edge = lone(place)
+    edge = Proxy(place / "edge")  # with an uplink that looks for its hub
     edge.args = [unsanitized(), *edge.args[1:]]
     started(edge).ready()
     one = request()

@@ -18,6 +18,21 @@ void histogram_record(struct histogram *histogram, int64_t duration_us, uint64_t
     histogram->sum_us += duration_us > 0 ? (uint64_t)duration_us * times : 0;
 }
 
+int64_t histogram_quantile_us(const struct histogram *now, const struct histogram *before, double quantile)
+{
+    uint64_t total = 0, below = 0;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        total += now->bucket[i] - before->bucket[i];
+    if (total == 0)
+        return 0;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
+        below += now->bucket[i] - before->bucket[i];
+        if ((double)below >= quantile * (double)total)
+            return bounds_us[i];
+    }
+    return bounds_us[HISTOGRAM_BUCKETS - 2];
+}
+
 int metric_family(struct buf *out, const char *prefix, const char *name, enum metric_type type,
                   const char *help)
 {

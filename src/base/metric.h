@@ -25,6 +25,10 @@ struct histogram {
  */
 void histogram_record(struct histogram *histogram, int64_t duration_us, uint64_t times);
 
+/* The upper bound of the bucket that holds the quantile (0 to 1) of what `now` counted and `before` had not;
+ * 0 without any. Above the last bound: the last bound. */
+int64_t histogram_quantile_us(const struct histogram *now, const struct histogram *before, double quantile);
+
 /* "# HELP" and "# TYPE" of prefix + name. ERR_LIMIT, ERR_NO_MEMORY (here and below). */
 MUST_CHECK int metric_family(struct buf *out, const char *prefix, const char *name, enum metric_type type,
                              const char *help);

@@ -21,6 +21,21 @@ static void a_duration_lands_in_the_first_bucket_that_holds_it(void **state)
     }
 }
 
+static void a_quantile_is_its_buckets_bound(void **state)
+{
+    (void)state;
+    struct histogram before = {0}, now;
+    assert_int_equal(histogram_quantile_us(&before, &before, 0.99), 0);
+    histogram_record(&before, 900000, 1000);
+    now = before;
+    histogram_record(&now, 60, 98);
+    histogram_record(&now, 200, 2);
+    assert_int_equal(histogram_quantile_us(&now, &before, 0.98), 100);
+    assert_int_equal(histogram_quantile_us(&now, &before, 0.99), 250);
+    histogram_record(&now, 5000000, 100);
+    assert_int_equal(histogram_quantile_us(&now, &before, 0.99), 1000000);
+}
+
 static void text_is_cumulative_and_in_seconds(void **state)
 {
     (void)state;
@@ -65,6 +80,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_duration_lands_in_the_first_bucket_that_holds_it),
+        cmocka_unit_test(a_quantile_is_its_buckets_bound),
         cmocka_unit_test(text_is_cumulative_and_in_seconds),
         cmocka_unit_test(a_full_buffer_is_an_error),
     };

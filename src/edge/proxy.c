@@ -78,10 +78,20 @@ static int render(void *arg, struct buf *out)
     return metrics_render(&from, out);
 }
 
+static void tell_hub(struct proxy *proxy)
+{
+    const struct listener_stats *port = listener_get_stats(proxy->listener);
+    int64_t p99_us = histogram_quantile_us(&port->answer, &proxy->answers_told, 0.99);
+    proxy->answers_told = port->answer;
+    if (proxy->uplink != NULL)
+        uplink_tell_answers(proxy->uplink, port->answered, (uint64_t)p99_us);
+}
+
 /* Says once what only a counter would say otherwise. */
 static void on_watch(void *arg)
 {
     struct proxy *proxy = arg;
+    tell_hub(proxy);
     struct spool_stats stats;
     spool_get_stats(proxy->spool, &stats);
     if (stats.journal.dropped > proxy->dropped_told)

@@ -36,7 +36,8 @@ struct proxy {
     bool reload_again;
     enum stop_phase stop;
     uint64_t last_seq, reloads;
-    uint64_t dropped_told; /* as the log was told last */
+    uint64_t dropped_told;         /* as the log was told last */
+    struct histogram answers_told; /* as the hub was told last */
     bool stall_told;
 };
 
