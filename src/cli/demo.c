@@ -86,7 +86,7 @@ static int prepare_tenant(struct cli *cli, const char *tenant, const char *key)
     return rc;
 }
 
-/* Where a client on this machine reaches what the hub listens on: "tcp://*:4000" is loopback's 4000. */
+/* Where a client on this machine reaches what the hub listens on: all addresses means loopback's port. */
 static int wire_address(struct cli *cli, char out[SERVER_BYTES])
 {
     const char *local = cli->settings->server_local_address;
