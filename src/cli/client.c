@@ -135,7 +135,7 @@ static int split_reply(struct cli *cli, struct buf *reply, int *status)
 {
     uint64_t number, length = 0;
     struct slice all = buf_slice(reply), line, word;
-    const char *end = all.n > 0 ? memmem(all.p, all.n, "\r\n\r\n", 4) : NULL;
+    const char *end = all.p != NULL ? memmem(all.p, all.n, "\r\n\r\n", 4) : NULL;
     const char *sized = end != NULL ? memmem(all.p, (size_t)(end - all.p), "Content-Length: ", 16) : NULL;
     bool good = sized != NULL && slice_split(&all, ' ', &word) && slice_split(&all, ' ', &word) &&
                 text_to_u64(word, 999, &number) == 0;

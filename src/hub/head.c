@@ -69,7 +69,7 @@ int head_parse(struct slice bytes, size_t max_body_bytes, struct head *out, stru
     struct slice line;
     bool sized = false;
     *out = (struct head){0};
-    if (bytes.n == 0)
+    if (bytes.p == NULL || bytes.n == 0)
         return ERR_MORE;
     struct slice window = {bytes.p, bytes.n < HEAD_BYTES ? bytes.n : HEAD_BYTES};
     size_t n = head_length(window);
