@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "check.h"
 #include "identity.h"
+#include "loop/signals.h"
 #include "records.h"
 
 #include <signal.h>
@@ -159,6 +160,7 @@ int command_open_directory(struct pidfile **out, const struct proxy_config *sett
     if (rc != 0)
         return rc;
     rc = identity_prepare_directory(settings, err);
+    signals_defer_reload();
     if (rc == 0)
         rc = pidfile_open(out, identity->pid_file, err);
     identity_destroy(&identity);

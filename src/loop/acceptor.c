@@ -4,8 +4,9 @@
  */
 #include "acceptor.h"
 
+#include "notify.h"
+
 #include <stdlib.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 enum { BACKLOG = 1024 };
@@ -97,10 +98,8 @@ uv_stream_t *acceptor_stream(struct acceptor *acceptor)
 
 int acceptor_inherited(int fds[static ACCEPTOR_INHERITED_MAX])
 {
-    int n = sd_listen_fds(1);
-    if (n > ACCEPTOR_INHERITED_MAX)
-        n = ACCEPTOR_INHERITED_MAX;
+    int n = notify_sockets(ACCEPTOR_INHERITED_MAX);
     for (int i = 0; i < n; i++)
-        fds[i] = SD_LISTEN_FDS_START + i;
-    return n > 0 ? n : 0;
+        fds[i] = NOTIFY_FIRST_SOCKET + i;
+    return n;
 }

@@ -184,7 +184,8 @@ int endpoint_listen(const struct endpoint *endpoint, int *fd, struct err *err)
     }
     if (errnum != 0)
         return explain(err, errnum, where, endpoint->kind);
-    if (endpoint->kind == ENDPOINT_UNIX && chmod(endpoint->path, endpoint->mode != 0 ? endpoint->mode : 0666) != 0) {
+    if (endpoint->kind == ENDPOINT_UNIX &&
+        chmod(endpoint->path, endpoint->mode != 0 ? endpoint->mode : 0666) != 0) {
         errnum = errno;
         close(*fd);
         (void)unlink(endpoint->path);

@@ -28,8 +28,8 @@ void endpoint_format(const struct endpoint *endpoint, char out[static ENDPOINT_T
 bool endpoint_is_local(const struct endpoint *endpoint);
 
 /* A bound and listening socket in *fd, close-on-exec. A unix socket's file is made with mode 0666 unless the
- * endpoint says otherwise (Postfix's smtpd is another user; the directory guards it); a dead file in its place is removed. ERR_BUSY, ERR_DENIED,
- * ERR_NOT_FOUND (directory), ERR_CONFIG (no such address here). */
+ * endpoint says otherwise (Postfix's smtpd is another user; the directory guards it); a dead file in its
+ * place is removed. ERR_BUSY, ERR_DENIED, ERR_NOT_FOUND (directory), ERR_CONFIG (no such address here). */
 MUST_CHECK int endpoint_listen(const struct endpoint *endpoint, int *fd, struct err *err);
 
 /* What a socket is bound to. ERR_CONFIG: no listening stream socket of a known family. */

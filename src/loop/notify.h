@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * notify: what the supervisor hears (sd_notify(3)): ready, reloading, stopping, and the watchdog's sign of
- * life, which is sent from the loop and so only while the loop turns. Does nothing without a supervisor.
+ * notify: the supervisor's protocols, spoken directly (sd_notify(3), sd_listen_fds(3)): a datagram and three
+ * environment variables don't weigh a library of a megabyte with four more behind it. Ready, reloading,
+ * stopping; the watchdog's sign of life, which is sent from the loop and so only while the loop turns; the
+ * sockets that the supervisor holds. Does nothing without a supervisor. Main thread.
  */
 #ifndef LOOP_NOTIFY_H
 #define LOOP_NOTIFY_H
@@ -14,5 +16,10 @@ void notify_stopping(void);
 
 /* A ticker that sends WATCHDOG=1 three times in each WatchdogSec=; *out is NULL when none is set. */
 MUST_CHECK int notify_watchdog(struct ticker **out, uv_loop_t *loop);
+
+/* The sockets that the supervisor passed to this very process, now close-on-exec: descriptors 3 and on; their
+ * number, at most max, 0 without any. Once: the environment variables are removed. */
+enum { NOTIFY_FIRST_SOCKET = 3 };
+int notify_sockets(int max);
 
 #endif

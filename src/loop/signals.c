@@ -33,6 +33,19 @@ static void on_closed(uv_handle_t *handle)
         free(signals);
 }
 
+static void mask_reload(int how)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGHUP);
+    (void)pthread_sigmask(how, &set, NULL);
+}
+
+void signals_defer_reload(void)
+{
+    mask_reload(SIG_BLOCK);
+}
+
 int signals_open(struct signals **out, uv_loop_t *loop, const struct signals_calls *calls, void *arg,
                  struct err *err)
 {
@@ -58,6 +71,7 @@ int signals_open(struct signals **out, uv_loop_t *loop, const struct signals_cal
             signals_close(&signals);
         return err_set(err, ERR_IO, "signals cannot be watched: %s", uv_strerror(status));
     }
+    mask_reload(SIG_UNBLOCK);
     *out = signals;
     return 0;
 }

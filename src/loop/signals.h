@@ -17,6 +17,10 @@ struct signals_calls {
     void (*reload)(void *arg);
 };
 
+/* SIGHUP waits from now on until signals_open: a reload that comes between the pid file and the loop must not
+ * end the process. Before other threads start. */
+void signals_defer_reload(void);
+
 MUST_CHECK int signals_open(struct signals **out, uv_loop_t *loop, const struct signals_calls *calls,
                             void *arg, struct err *err); /* *calls must outlive it */
 void signals_close(struct signals **signals);            /* nulls *signals; safe on NULL */
