@@ -56,7 +56,8 @@ struct journal {
     struct segment active; /* copy of what is in the list */
     struct segment_summary synced_summary; /* its summary at the last good sync */
     int spare_fd;                          /* an empty file for the next segment; -1: none */
-    uint64_t spare_number, next_number;
+    uint64_t spare_number;
+    _Atomic uint64_t next_number; /* read by the thread that retires */
     uint64_t next_seq;
 
     /* the thread that retires */

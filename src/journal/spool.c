@@ -304,10 +304,12 @@ int spool_close(struct spool **spool, int64_t timeout_us, struct err *err)
         return 0;
     atomic_store(&closing->stop, true);
     wake(closing);
-    if (!wait_for_end(closing, timeout_us))
+    if (!wait_for_end(closing, timeout_us)) {
+        (void)pthread_detach(closing->thread);
         return err_set(err, ERR_TIMEOUT,
                        "spool: the disk did not take everything in time; the rest waits in "
                        "memory for the next start");
+    }
     pthread_join(closing->thread, NULL);
     free_spool(closing);
     return 0;

@@ -15,7 +15,7 @@ ssize_t __wrap_pwritev64(int fd, const struct iovec *parts, int n, off_t at);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
-static bool hanging;
+static bool hanging, writes_hanging;
 static unsigned waiting, sync_failures, write_failures;
 static int sync_errnum, write_errnum;
 
@@ -23,6 +23,14 @@ void disk_hang(bool hang)
 {
     pthread_mutex_lock(&lock);
     hanging = hang;
+    pthread_cond_broadcast(&released);
+    pthread_mutex_unlock(&lock);
+}
+
+void disk_hang_writes(bool hang)
+{
+    pthread_mutex_lock(&lock);
+    writes_hanging = hang;
     pthread_cond_broadcast(&released);
     pthread_mutex_unlock(&lock);
 }
@@ -52,12 +60,12 @@ unsigned disk_waiting(void)
 }
 
 /* Waits while the disk hangs; the errno this call is to fail with, or 0. */
-static int pass(unsigned *failures, const int *errnum)
+static int pass(bool write, unsigned *failures, const int *errnum)
 {
     int result = 0;
     pthread_mutex_lock(&lock);
     waiting++;
-    while (hanging)
+    while (hanging || (write && writes_hanging))
         pthread_cond_wait(&released, &lock);
     waiting--;
     if (*failures != 0) {
@@ -70,7 +78,7 @@ static int pass(unsigned *failures, const int *errnum)
 
 int __wrap_fdatasync(int fd)
 {
-    int errnum = pass(&sync_failures, &sync_errnum);
+    int errnum = pass(false, &sync_failures, &sync_errnum);
     if (errnum == 0)
         return __real_fdatasync(fd);
     errno = errnum;
@@ -79,7 +87,7 @@ int __wrap_fdatasync(int fd)
 
 ssize_t __wrap_pwritev64(int fd, const struct iovec *parts, int n, off_t at)
 {
-    int errnum = pass(&write_failures, &write_errnum);
+    int errnum = pass(true, &write_failures, &write_errnum);
     if (errnum == 0)
         return __real_pwritev64(fd, parts, n, at);
     struct iovec half = {parts[n - 1].iov_base, parts[n - 1].iov_len / 2};

@@ -11,6 +11,7 @@
 void disk_hang(bool hang);                         /* writes and syncs wait until it is taken back */
 void disk_fail_syncs(int errnum, unsigned times);  /* the next fdatasyncs */
 void disk_fail_writes(int errnum, unsigned times); /* the next writes, after half their bytes */
+void disk_hang_writes(bool hang);                  /* writes only */
 unsigned disk_waiting(void);                       /* calls that hang now */
 
 #endif
