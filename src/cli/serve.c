@@ -40,11 +40,6 @@ int verb_serve(struct cli *cli)
             "mongo_uri (-U): the mongodb engine is not in this build; remove the setting, the store is "
             "%s",
             cli->settings->store);
-    if (cli->settings->policy_listen[0] != '\0')
-        return cli_fail(
-            cli, ERR_UNSUPPORTED,
-            "policy_listen: this build can't take Postfix's requests at the hub; remove the setting and "
-            "run policy-proxy beside Postfix");
     switch (config_request(cli->config)->command) {
     case CONFIG_COMMAND_STOP:
         return signal_running(cli, SIGTERM, STOP_WAIT_US);

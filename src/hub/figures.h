@@ -7,6 +7,7 @@
 #define HUB_FIGURES_H
 
 #include "control.h"
+#include "direct.h"
 #include "loader.h"
 #include "receive.h"
 
@@ -16,6 +17,7 @@ struct figures {
     struct store_stats store;
     struct journal_stats journal;
     struct control_stats control;
+    struct direct_stats direct;
     bool store_open;
     int64_t uptime_us;
     const char *engine;

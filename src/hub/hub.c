@@ -33,6 +33,8 @@ struct hub {
     struct account *account; /* checked at start; the threads open their own */
     struct journal *journal;
     struct receive *receive;
+    struct direct *direct; /* NULL: no policy_listen */
+    char direct_server[256];
     _Atomic(struct store *) store; /* NULL: not open */
     _Atomic(struct loader *) loader;
     struct control *control;
@@ -69,6 +71,8 @@ static void take_figures(struct hub *hub, struct figures *out)
     journal_get_stats(hub->journal, &out->journal);
     if (hub->control != NULL)
         control_get_stats(hub->control, &out->control);
+    if (hub->direct != NULL)
+        direct_get_stats(hub->direct, &out->direct);
     if (store != NULL)
         store_get_stats(store, &out->store);
     uv_mutex_lock(&hub->lock);
@@ -224,7 +228,9 @@ static int prepare_files(struct hub *hub, struct err *err)
     if (rc == 0 && s->pid_file[0] != '\0')
         rc = pidfile_open(&hub->pidfile, s->pid_file, err);
     if (rc == 0)
-        rc = process_raise_descriptors(s->max_sessions + DESCRIPTORS_BESIDES, err);
+        rc = process_raise_descriptors(s->max_sessions + DESCRIPTORS_BESIDES +
+                                           (s->policy_listen[0] != '\0' ? DIRECT_CONNECTIONS : 0),
+                                       err);
     if (rc == 0)
         rc = process_become(s->user, err);
     return rc != 0 ? rc : account_open(&hub->account, p->account, err);
@@ -259,6 +265,36 @@ static int start_receiving(struct hub *hub, struct err *err)
     return rc;
 }
 
+/* The hub's own wire as seen from here: the local endpoint, or the other one by loopback. */
+static void own_endpoint(const struct hub_config *s, char *out, size_t size)
+{
+    static const char *const wildcards[][2] = {{"tcp://*:", "tcp://127.0.0.1:"},
+                                               {"tcp://0.0.0.0:", "tcp://127.0.0.1:"},
+                                               {"tcp://[::]:", "tcp://[::1]:"}};
+    const char *endpoint = s->server_local_address[0] != '\0' ? s->server_local_address : s->server_address;
+    for (size_t i = 0; i < sizeof wildcards / sizeof *wildcards; i++) {
+        size_t n = strlen(wildcards[i][0]);
+        if (strncmp(endpoint, wildcards[i][0], n) == 0) {
+            (void)snprintf(out, size, "%s%s", wildcards[i][1], endpoint + n);
+            return;
+        }
+    }
+    (void)snprintf(out, size, "%s", endpoint);
+}
+
+static int start_direct(struct hub *hub, struct err *err)
+{
+    if (hub->settings->policy_listen[0] == '\0')
+        return 0;
+    own_endpoint(hub->settings, hub->direct_server, sizeof hub->direct_server);
+    struct direct_options options = {
+        .listen = hub->settings->policy_listen,
+        .account_path = hub->paths.account,
+        .source = {.dir = hub->paths.direct, .server = hub->direct_server, .server_key = hub->public_key},
+    };
+    return direct_start(&hub->direct, &options, err);
+}
+
 static int start_loop_parts(struct hub *hub, struct err *err)
 {
     static const struct signals_calls calls = {on_stop, on_reload};
@@ -287,6 +323,8 @@ static int start(struct hub *hub, struct err *err)
     if (rc == 0)
         rc = start_receiving(hub, err);
     if (rc == 0)
+        rc = start_direct(hub, err);
+    if (rc == 0)
         rc = start_loop_parts(hub, err);
     if (rc != 0)
         return rc;
@@ -311,6 +349,7 @@ static void stop(struct hub *hub)
     if (store != NULL)
         store_interrupt(store);
     (void)uv_run(&hub->loop, UV_RUN_DEFAULT);
+    direct_stop(&hub->direct); /* while there is one to hand over to */
     receive_stop(&hub->receive);
     loader = atomic_exchange(&hub->loader, NULL);
     if (loader != NULL)

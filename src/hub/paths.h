@@ -18,6 +18,7 @@ struct hub_paths {
     char store[PATHS_BYTES];      /* store/ */
     char receive[PATHS_BYTES];    /* receive/: what each edge has delivered */
     char quarantine[PATHS_BYTES]; /* quarantine/: records that the store couldn't take */
+    char direct[PATHS_BYTES];     /* policy/: spools of Postfix servers that ask the hub itself */
     char control[PATHS_BYTES];    /* control.sock, or the setting */
 };
 

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * direct: see direct.h.
+ */
+#include "direct.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "edge/listener.h"
+#include "loop/endpoint.h"
+#include "loop/ticker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { TICK_MS = 1000, STOP_STEP_MS = 20 };
+#define DRAIN_US (3 * US_PER_SECOND)
+
+struct direct {
+    struct direct_options options;
+    uv_loop_t loop;
+    uv_thread_t thread;
+    uv_async_t stop;
+    struct account *account;
+    uint64_t generation;
+    struct listener *listener;
+    struct ticker *tick, *stopper;
+    struct source *sources[DIRECT_SOURCES];
+    size_t source_count;
+    uv_mutex_t lock; /* of stats */
+    struct direct_stats stats;
+};
+
+static struct source *find_source(struct direct *direct, const struct ip *peer)
+{
+    for (size_t i = 0; i < direct->source_count; i++)
+        if (!source_is_shut(direct->sources[i]) && source_is(direct->sources[i], peer))
+            return direct->sources[i];
+    return NULL;
+}
+
+static void open_source(struct direct *direct, uint32_t tenant, const struct ip *address)
+{
+    struct err err = {0};
+    char text[IP_TEXT_BYTES];
+    ip_format(address, text);
+    for (size_t i = 0; i < direct->source_count; i++)
+        if (source_is(direct->sources[i], address) && source_tenant(direct->sources[i]) == tenant) {
+            source_shut(direct->sources[i], false);
+            return;
+        }
+    if (direct->source_count == DIRECT_SOURCES) {
+        log_warning(
+            "policy_listen: %s is one Postfix server too many [at most %d]: run policy-proxy beside it", text,
+            DIRECT_SOURCES);
+        return;
+    }
+    struct source **slot = &direct->sources[direct->source_count];
+    if (source_open(slot, &direct->options.source, direct->account, tenant, address, &err) != 0) {
+        log_warning("policy_listen: %s can't be served [%s]", text, err_detail(&err));
+        return;
+    }
+    direct->source_count++;
+    log_info("policy_listen: %s may ask [tenant=%u]", text, tenant);
+}
+
+static bool admit(void *arg, const struct ip *peer)
+{
+    struct direct *direct = arg;
+    struct err err = {0};
+    uint32_t tenant;
+    if (find_source(direct, peer) != NULL)
+        return true;
+    if (account_tenant_by_address(direct->account, peer, &tenant, &err) != 0) {
+        log_debug("policy_listen: refused [%s]", err_detail(&err));
+        return false;
+    }
+    open_source(direct, tenant, peer);
+    return find_source(direct, peer) != NULL;
+}
+
+static int keep(void *arg, const struct ip *peer, int64_t ts_us, struct slice request, uint64_t *seq)
+{
+    struct source *source = find_source(arg, peer);
+    return source != NULL ? source_keep(source, ts_us, request, seq) : ERR_DENIED;
+}
+
+struct wanted {
+    struct ip addresses[DIRECT_SOURCES];
+    size_t count;
+};
+
+static int want_hosts(void *arg, const struct account_key *key)
+{
+    struct wanted *wanted = arg;
+    if ((key->scopes & SCOPE_INGEST) == 0 || key->revoked_us != 0)
+        return 0;
+    for (size_t i = 0; i < key->address_count && wanted->count < DIRECT_SOURCES; i++)
+        if (key->addresses[i].bits == 128)
+            wanted->addresses[wanted->count++] = key->addresses[i].net;
+    return 0;
+}
+
+/* The control data changed: shuts what is no longer named, makes ready what is. */
+static void look_again(struct direct *direct)
+{
+    struct err err = {0};
+    struct wanted wanted = {.count = 0};
+    uint32_t tenant;
+    for (size_t i = 0; i < direct->source_count; i++) {
+        struct source *source = direct->sources[i];
+        int rc = account_tenant_by_address(direct->account, source_address(source), &tenant, &err);
+        if (rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_CONFLICT) /* else nothing is known: as it was */
+            source_shut(source, rc != 0 || tenant != source_tenant(source));
+    }
+    if (account_key_list(direct->account, 0, want_hosts, &wanted, &err) != 0)
+        log_warning("policy_listen: the API keys can't be read [%s]", err_detail(&err));
+    for (size_t i = 0; i < wanted.count; i++)
+        if (find_source(direct, &wanted.addresses[i]) == NULL &&
+            account_tenant_by_address(direct->account, &wanted.addresses[i], &tenant, &err) == 0)
+            open_source(direct, tenant, &wanted.addresses[i]);
+}
+
+static void on_tick(void *arg)
+{
+    struct direct *direct = arg;
+    uint64_t generation;
+    const struct listener_stats *stats = listener_get_stats(direct->listener);
+    if (account_generation(direct->account, &generation, NULL) == 0 && generation != direct->generation) {
+        look_again(direct);
+        /* making a source may have written a key of its own */
+        direct->generation = account_generation(direct->account, &generation, NULL) == 0 ? generation : 0;
+    }
+    uv_mutex_lock(&direct->lock);
+    direct->stats = (struct direct_stats){direct->source_count, stats->open, stats->refused, stats->requests,
+                                          stats->answered_lost};
+    uv_mutex_unlock(&direct->lock);
+}
+
+/* What is in the backlog and in the sockets is answered before they close. */
+static void on_stop_step(void *arg)
+{
+    struct direct *direct = arg;
+    ticker_destroy(&direct->stopper);
+    ticker_destroy(&direct->tick);
+    listener_destroy(&direct->listener);
+    uv_close((uv_handle_t *)&direct->stop, NULL);
+}
+
+static void on_stop(uv_async_t *async)
+{
+    struct direct *direct = async->data;
+    listener_stop(direct->listener);
+    ticker_set(direct->stopper, STOP_STEP_MS, 0);
+}
+
+static void run(void *arg)
+{
+    struct direct *direct = arg;
+    (void)uv_run(&direct->loop, UV_RUN_DEFAULT);
+}
+
+static int open_port(struct direct *direct, struct err *err)
+{
+    struct endpoint endpoint;
+    int fd;
+    struct listener_options options = {
+        .max_connections = DIRECT_CONNECTIONS,
+        .half_timeout_us = LISTENER_HALF_TIMEOUT_US,
+        .admit = admit,
+        .keep = keep,
+        .arg = direct,
+    };
+    int rc = endpoint_parse(slice_of(direct->options.listen), &endpoint, err);
+    if (rc == 0 && endpoint.kind != ENDPOINT_TCP)
+        rc = err_set(err, ERR_CONFIG,
+                     "policy_listen: an address and a port are needed, tenants are known by address");
+    if (rc == 0)
+        rc = listener_create(&direct->listener, &direct->loop, &options, err);
+    if (rc == 0)
+        rc = endpoint_listen(&endpoint, &fd, err);
+    return rc != 0 ? rc : listener_add(direct->listener, fd, false, err);
+}
+
+static int prepare(struct direct *direct, struct err *err)
+{
+    if (mkdir(direct->options.source.dir, 0700) != 0 && errno != EEXIST)
+        return err_errno(err, errno, "%s can't be made", direct->options.source.dir);
+    int rc = account_open(&direct->account, direct->options.account_path, err);
+    if (rc == 0)
+        rc = ticker_create(&direct->tick, &direct->loop, on_tick, direct);
+    if (rc == 0)
+        rc = ticker_create(&direct->stopper, &direct->loop, on_stop_step, direct);
+    if (rc == 0)
+        rc = open_port(direct, err);
+    if (rc != 0)
+        return rc;
+    look_again(direct);
+    ticker_set(direct->tick, TICK_MS, TICK_MS);
+    return uv_thread_create(&direct->thread, run, direct) == 0 ? 0 : err_set(err, ERR_NO_MEMORY, "no thread");
+}
+
+/* The thread has ended, or never began. */
+static void release(struct direct *direct)
+{
+    for (size_t i = 0; i < direct->source_count; i++)
+        source_close(&direct->sources[i], DRAIN_US);
+    account_close(&direct->account);
+    (void)uv_loop_close(&direct->loop);
+    uv_mutex_destroy(&direct->lock);
+    free(direct);
+}
+
+int direct_start(struct direct **out, const struct direct_options *options, struct err *err)
+{
+    struct direct *direct = calloc(1, sizeof *direct);
+    if (direct == NULL || uv_loop_init(&direct->loop) != 0 || uv_mutex_init(&direct->lock) != 0 ||
+        uv_async_init(&direct->loop, &direct->stop, on_stop) != 0) {
+        free(direct); /* at start-up: the process ends with this error */
+        return err_set(err, ERR_NO_MEMORY, "no memory for policy_listen");
+    }
+    direct->options = *options;
+    direct->stop.data = direct;
+    int rc = prepare(direct, err);
+    if (rc == 0) {
+        *out = direct;
+        return 0;
+    }
+    on_stop_step(direct); /* the mirror image runs here, as there is no thread */
+    run(direct);
+    release(direct);
+    return rc;
+}
+
+void direct_stop(struct direct **direct)
+{
+    struct direct *self = *direct;
+    *direct = NULL;
+    if (self == NULL)
+        return;
+    (void)uv_async_send(&self->stop);
+    (void)uv_thread_join(&self->thread);
+    release(self);
+}
+
+void direct_get_stats(struct direct *direct, struct direct_stats *out)
+{
+    uv_mutex_lock(&direct->lock);
+    *out = direct->stats;
+    uv_mutex_unlock(&direct->lock);
+}

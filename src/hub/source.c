@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * source: see source.h.
+ */
+#include "source.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "wire/batch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 1200 };
+#define RING_DIR         "/dev/shm"
+#define SYNC_INTERVAL_US (100000)
+#define KEEPALIVE_US     (5 * US_PER_SECOND)
+
+struct source {
+    struct ip address;
+    uint32_t tenant;
+    bool shut;
+    char name[SOURCE_NAME_BYTES];
+    char dir[PATH_BYTES];
+    struct spool *spool;
+    struct uplink *uplink;
+};
+
+static int make_directory(const char *path, struct err *err)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : err_errno(err, errno, "%s can't be made", path);
+}
+
+static int read_key(const char *path, char secret[ACCOUNT_KEY_TEXT_BYTES])
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return ERR_NOT_FOUND;
+    ssize_t n = read(fd, secret, ACCOUNT_KEY_TEXT_BYTES - 1);
+    close(fd);
+    secret[n > 0 ? n : 0] = '\0';
+    return n > 0 ? 0 : ERR_NOT_FOUND;
+}
+
+static int write_key(const char *path, const char *secret, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_errno(err, errno, "%s can't be written", path);
+    ssize_t n = write(fd, secret, strlen(secret));
+    int errnum = n == (ssize_t)strlen(secret) && fsync(fd) == 0 ? 0 : n < 0 ? errno : ENOSPC;
+    close(fd);
+    return errnum == 0 ? 0 : err_errno(err, errnum, "%s can't be written", path);
+}
+
+/* The API key of an earlier start when it still holds, else a new one in its place. It is fixed to no
+ * address: a key that is would claim loopback for its tenant. */
+static int take_key(struct source *source, struct account *account, char secret[ACCOUNT_KEY_TEXT_BYTES],
+                    struct err *err)
+{
+    char path[PATH_BYTES + 16];
+    struct account_key key;
+    struct ip anywhere = {0};
+    (void)snprintf(path, sizeof path, "%s/api.key", source->dir);
+    if (read_key(path, secret) == 0 &&
+        account_key_check(account, slice_of(secret), &anywhere, SCOPE_INGEST, clock_real_us(), &key, err) ==
+            0 &&
+        key.tenant == source->tenant)
+        return 0;
+    int rc = account_key_find(account, source->tenant, source->name, &key, err);
+    if (rc == 0)
+        rc = account_key_revoke(account, source->tenant, key.id, err);
+    else if (rc == ERR_NOT_FOUND)
+        rc = 0;
+    key = (struct account_key){.tenant = source->tenant, .name = source->name, .scopes = SCOPE_INGEST};
+    if (rc == 0)
+        rc = account_key_add(account, &key, NULL, secret, NULL, err);
+    return rc != 0 ? rc : write_key(path, secret, err);
+}
+
+static int open_spool(struct source *source, struct err *err)
+{
+    char dir[PATH_BYTES + 16];
+    (void)snprintf(dir, sizeof dir, "%s/spool", source->dir);
+    struct spool_options options = {
+        .journal = {.dir = dir, .max_bytes = SOURCE_SPOOL_BYTES, .compress_level = 1},
+        .ring_dir = RING_DIR,
+        .ring_bytes = SOURCE_RING_BYTES,
+        .sync = SPOOL_SYNC_INTERVAL,
+        .sync_interval_us = SYNC_INTERVAL_US,
+    };
+    return spool_open(&source->spool, &options, err);
+}
+
+static int start_uplink(struct source *source, const struct source_options *options, const char *secret,
+                        struct err *err)
+{
+    char key_file[PATH_BYTES + 16];
+    (void)snprintf(key_file, sizeof key_file, "%s/edge.key", source->dir);
+    struct uplink_options uplink = {
+        .server = options->server,
+        .server_key = options->server_key,
+        .key_file = key_file,
+        .api_key = secret,
+        .edge_id = source->name,
+        .keepalive_us = KEEPALIVE_US,
+    };
+    return uplink_start(&source->uplink, &uplink, source->spool, err);
+}
+
+/* IPv6 colons have no place in names. */
+static void name_source(struct source *source, const char *parent)
+{
+    char address[IP_TEXT_BYTES];
+    ip_format(&source->address, address);
+    for (char *p = address; *p != '\0'; p++)
+        if (*p == ':')
+            *p = '_';
+    (void)snprintf(source->name, sizeof source->name, "policy-%u-%.45s", source->tenant, address);
+    (void)snprintf(source->dir, sizeof source->dir, "%.1024s/%u-%.45s", parent, source->tenant, address);
+}
+
+int source_open(struct source **out, const struct source_options *options, struct account *account,
+                uint32_t tenant, const struct ip *address, struct err *err)
+{
+    char secret[ACCOUNT_KEY_TEXT_BYTES] = "";
+    struct source *source = calloc(1, sizeof *source);
+    if (source == NULL)
+        return err_set(err, ERR_NO_MEMORY, "out of memory");
+    source->address = *address;
+    source->tenant = tenant;
+    name_source(source, options->dir);
+    int rc = make_directory(source->dir, err);
+    if (rc == 0)
+        rc = take_key(source, account, secret, err);
+    if (rc == 0)
+        rc = open_spool(source, err);
+    if (rc == 0)
+        rc = start_uplink(source, options, secret, err);
+    sodium_memzero(secret, sizeof secret);
+    if (rc != 0)
+        source_close(&source, 0);
+    *out = source;
+    return rc;
+}
+
+void source_close(struct source **source, int64_t drain_us)
+{
+    struct source *self = *source;
+    struct err err = {0};
+    *source = NULL;
+    if (self == NULL)
+        return;
+    if (self->uplink != NULL)
+        uplink_stop(&self->uplink, drain_us);
+    if (self->spool != NULL && spool_close(&self->spool, drain_us + US_PER_SECOND, &err) != 0)
+        log_warning("%s: %s", self->dir, err_detail(&err));
+    free(self);
+}
+
+bool source_is(const struct source *source, const struct ip *address)
+{
+    return ip_compare(&source->address, address) == 0;
+}
+
+const struct ip *source_address(const struct source *source)
+{
+    return &source->address;
+}
+
+uint32_t source_tenant(const struct source *source)
+{
+    return source->tenant;
+}
+
+int source_keep(struct source *source, int64_t ts_us, struct slice request, uint64_t *seq)
+{
+    return source->shut ? ERR_DENIED : spool_append(source->spool, RECORD_POLICY, ts_us, request, seq);
+}
+
+void source_shut(struct source *source, bool shut)
+{
+    source->shut = shut;
+}
+
+bool source_is_shut(const struct source *source)
+{
+    return source->shut;
+}

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""policy_listen: Postfix asks the hub itself; the tenant comes from an ingest key with fixed addresses."""
+import json
+import socket
+
+import pytest
+
+from harness import Hub, PolicyClient, free_port, request, wait_until
+
+KEYS = {"tenants": [
+    {"name": "acme", "domains": ["example.com"], "apikeys": [
+        {"name": "postfix", "scopes": ["ingest"], "addresses": ["127.0.0.1"]},
+        {"name": "others", "scopes": ["ingest"], "addresses": ["127.0.1.0/24"]}]},
+    {"name": "other", "domains": ["example.net"], "apikeys": [
+        {"name": "postfix", "scopes": ["ingest"], "addresses": ["127.0.0.3"]}]}]}
+
+
+class From(PolicyClient):
+    """A client with a chosen loopback address."""
+
+    def __init__(self, port, address):
+        self.fd = socket.socket()
+        self.fd.settimeout(60)
+        self.fd.bind((address, 0))
+        self.fd.connect(("127.0.0.1", port))
+
+
+def ask(port, address, first, count):
+    with From(port, address) as client:
+        for i in range(first, first + count):
+            client.ask(request(instance=f"{address}.{i}", recipient="u@example.com"))
+
+
+def requests(hub, *args):
+    done = hub.cli("query", "--measure", "requests", "--since", "1d", "--json", *args)
+    return json.loads(done.stdout)["rows"][0]["requests"]
+
+
+@pytest.fixture
+def direct(place, started):
+    hub = started(Hub(place / "hub", {"policy_listen": f"127.0.0.1:{free_port()}"})).ready()
+    hub.load(KEYS)
+    hub.policy_port = int(hub.settings["policy_listen"].split(":")[1])
+    wait_until(lambda: hub.metrics()["mail_analytics_direct_sources"] == 2, "both hosts are known")
+    return hub
+
+
+def test_each_address_is_an_edge_of_its_tenant(direct):
+    ask(direct.policy_port, "127.0.0.1", 0, 30)
+    ask(direct.policy_port, "127.0.1.9", 0, 7)  # named by its network: made ready at its first connection
+    ask(direct.policy_port, "127.0.0.3", 0, 5)
+    wait_until(lambda: requests(direct) == 42, "all of it in the store")
+    assert requests(direct, "--tenant", "acme") == 37
+    assert requests(direct, "--tenant", "other") == 5
+    assert requests(direct, "--tenant", "acme", "--where", "direction=in") == 37
+    edges = json.loads(direct.cli("edge", "list", "--json").stdout)["rows"]
+    assert sorted(edge["tenant"] for edge in edges) == ["acme", "acme", "other"]
+
+
+def test_strangers_are_refused_and_counted(direct):
+    with From(direct.policy_port, "127.0.0.2") as client:
+        with pytest.raises(OSError):
+            client.ask(request())
+    wait_until(lambda: direct.metrics()["mail_analytics_direct_refused_total"] == 1, "counted")
+    assert direct.metrics()["mail_analytics_direct_requests_total"] == 0
+
+
+def test_a_removed_key_shuts_its_address(direct):
+    ask(direct.policy_port, "127.0.0.3", 0, 1)
+    direct.cli("apikey", "remove", "postfix", "--tenant", "other")
+
+    def refused():
+        try:
+            with From(direct.policy_port, "127.0.0.3") as client:
+                client.ask(request(instance="late"))
+        except OSError:
+            return True
+        return False
+
+    wait_until(refused, "refused without its key")
+    ask(direct.policy_port, "127.0.0.1", 0, 1)  # the others go on
+
+
+def test_kill_loses_and_doubles_nothing(direct):
+    for turn in range(3):
+        ask(direct.policy_port, "127.0.0.1", turn * 50, 50)
+        direct.kill()
+        direct.start()
+        direct.ready()
+    wait_until(lambda: requests(direct) == 150, "every answered request in the store")
+    messages = json.loads(direct.cli("query", "--measure", "messages", "--since", "1d", "--json").stdout)
+    assert messages["rows"] == [{"messages": 150}]
