@@ -41,7 +41,7 @@ def direct(place, started):
     hub = started(Hub(place / "hub", {"policy_listen": f"127.0.0.1:{free_port()}"})).ready()
     hub.load(KEYS)
     hub.policy_port = int(hub.settings["policy_listen"].split(":")[1])
-    wait_until(lambda: hub.metrics()["mail_analytics_direct_sources"] == 2, "both hosts are known")
+    wait_until(lambda: hub.metrics()["mail_analytics_direct_inlets"] == 2, "both hosts are known")
     return hub
 
 

@@ -26,42 +26,42 @@ struct direct {
     uint64_t generation;
     struct listener *listener;
     struct ticker *tick, *stopper;
-    struct source *sources[DIRECT_SOURCES];
-    size_t source_count;
+    struct inlet *inlets[DIRECT_INLETS];
+    size_t inlet_count;
     uv_mutex_t lock; /* of stats */
     struct direct_stats stats;
 };
 
-static struct source *find_source(struct direct *direct, const struct ip *peer)
+static struct inlet *find_inlet(struct direct *direct, const struct ip *peer)
 {
-    for (size_t i = 0; i < direct->source_count; i++)
-        if (!source_is_shut(direct->sources[i]) && source_is(direct->sources[i], peer))
-            return direct->sources[i];
+    for (size_t i = 0; i < direct->inlet_count; i++)
+        if (!inlet_is_shut(direct->inlets[i]) && inlet_is(direct->inlets[i], peer))
+            return direct->inlets[i];
     return NULL;
 }
 
-static void open_source(struct direct *direct, uint32_t tenant, const struct ip *address)
+static void open_inlet(struct direct *direct, uint32_t tenant, const struct ip *address)
 {
     struct err err = {0};
     char text[IP_TEXT_BYTES];
     ip_format(address, text);
-    for (size_t i = 0; i < direct->source_count; i++)
-        if (source_is(direct->sources[i], address) && source_tenant(direct->sources[i]) == tenant) {
-            source_shut(direct->sources[i], false);
+    for (size_t i = 0; i < direct->inlet_count; i++)
+        if (inlet_is(direct->inlets[i], address) && inlet_tenant(direct->inlets[i]) == tenant) {
+            inlet_shut(direct->inlets[i], false);
             return;
         }
-    if (direct->source_count == DIRECT_SOURCES) {
+    if (direct->inlet_count == DIRECT_INLETS) {
         log_warning(
             "policy_listen: %s is one Postfix server too many [at most %d]: run policy-proxy beside it", text,
-            DIRECT_SOURCES);
+            DIRECT_INLETS);
         return;
     }
-    struct source **slot = &direct->sources[direct->source_count];
-    if (source_open(slot, &direct->options.source, direct->account, tenant, address, &err) != 0) {
+    struct inlet **slot = &direct->inlets[direct->inlet_count];
+    if (inlet_open(slot, &direct->options.inlet, direct->account, tenant, address, &err) != 0) {
         log_warning("policy_listen: %s can't be served [%s]", text, err_detail(&err));
         return;
     }
-    direct->source_count++;
+    direct->inlet_count++;
     log_info("policy_listen: %s may ask [tenant=%u]", text, tenant);
 }
 
@@ -70,24 +70,24 @@ static bool admit(void *arg, const struct ip *peer)
     struct direct *direct = arg;
     struct err err = {0};
     uint32_t tenant;
-    if (find_source(direct, peer) != NULL)
+    if (find_inlet(direct, peer) != NULL)
         return true;
     if (account_tenant_by_address(direct->account, peer, &tenant, &err) != 0) {
         log_debug("policy_listen: refused [%s]", err_detail(&err));
         return false;
     }
-    open_source(direct, tenant, peer);
-    return find_source(direct, peer) != NULL;
+    open_inlet(direct, tenant, peer);
+    return find_inlet(direct, peer) != NULL;
 }
 
 static int keep(void *arg, const struct ip *peer, int64_t ts_us, struct slice request, uint64_t *seq)
 {
-    struct source *source = find_source(arg, peer);
-    return source != NULL ? source_keep(source, ts_us, request, seq) : ERR_DENIED;
+    struct inlet *inlet = find_inlet(arg, peer);
+    return inlet != NULL ? inlet_keep(inlet, ts_us, request, seq) : ERR_DENIED;
 }
 
 struct wanted {
-    struct ip addresses[DIRECT_SOURCES];
+    struct ip addresses[DIRECT_INLETS];
     size_t count;
 };
 
@@ -96,7 +96,7 @@ static int want_hosts(void *arg, const struct account_key *key)
     struct wanted *wanted = arg;
     if ((key->scopes & SCOPE_INGEST) == 0 || key->revoked_us != 0)
         return 0;
-    for (size_t i = 0; i < key->address_count && wanted->count < DIRECT_SOURCES; i++)
+    for (size_t i = 0; i < key->address_count && wanted->count < DIRECT_INLETS; i++)
         if (key->addresses[i].bits == 128)
             wanted->addresses[wanted->count++] = key->addresses[i].net;
     return 0;
@@ -108,18 +108,18 @@ static void look_again(struct direct *direct)
     struct err err = {0};
     struct wanted wanted = {.count = 0};
     uint32_t tenant;
-    for (size_t i = 0; i < direct->source_count; i++) {
-        struct source *source = direct->sources[i];
-        int rc = account_tenant_by_address(direct->account, source_address(source), &tenant, &err);
+    for (size_t i = 0; i < direct->inlet_count; i++) {
+        struct inlet *inlet = direct->inlets[i];
+        int rc = account_tenant_by_address(direct->account, inlet_address(inlet), &tenant, &err);
         if (rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_CONFLICT) /* else nothing is known: as it was */
-            source_shut(source, rc != 0 || tenant != source_tenant(source));
+            inlet_shut(inlet, rc != 0 || tenant != inlet_tenant(inlet));
     }
     if (account_key_list(direct->account, 0, want_hosts, &wanted, &err) != 0)
         log_warning("policy_listen: the API keys can't be read [%s]", err_detail(&err));
     for (size_t i = 0; i < wanted.count; i++)
-        if (find_source(direct, &wanted.addresses[i]) == NULL &&
+        if (find_inlet(direct, &wanted.addresses[i]) == NULL &&
             account_tenant_by_address(direct->account, &wanted.addresses[i], &tenant, &err) == 0)
-            open_source(direct, tenant, &wanted.addresses[i]);
+            open_inlet(direct, tenant, &wanted.addresses[i]);
 }
 
 static void on_tick(void *arg)
@@ -129,11 +129,11 @@ static void on_tick(void *arg)
     const struct listener_stats *stats = listener_get_stats(direct->listener);
     if (account_generation(direct->account, &generation, NULL) == 0 && generation != direct->generation) {
         look_again(direct);
-        /* making a source may have written a key of its own */
+        /* making a inlet may have written a key of its own */
         direct->generation = account_generation(direct->account, &generation, NULL) == 0 ? generation : 0;
     }
     uv_mutex_lock(&direct->lock);
-    direct->stats = (struct direct_stats){direct->source_count, stats->open, stats->refused, stats->requests,
+    direct->stats = (struct direct_stats){direct->inlet_count, stats->open, stats->refused, stats->requests,
                                           stats->answered_lost};
     uv_mutex_unlock(&direct->lock);
 }
@@ -185,8 +185,8 @@ static int open_port(struct direct *direct, struct err *err)
 
 static int prepare(struct direct *direct, struct err *err)
 {
-    if (mkdir(direct->options.source.dir, 0700) != 0 && errno != EEXIST)
-        return err_errno(err, errno, "%s can't be made", direct->options.source.dir);
+    if (mkdir(direct->options.inlet.dir, 0700) != 0 && errno != EEXIST)
+        return err_errno(err, errno, "%s can't be made", direct->options.inlet.dir);
     int rc = account_open(&direct->account, direct->options.account_path, err);
     if (rc == 0)
         rc = ticker_create(&direct->tick, &direct->loop, on_tick, direct);
@@ -204,8 +204,8 @@ static int prepare(struct direct *direct, struct err *err)
 /* The thread has ended, or never began. */
 static void release(struct direct *direct)
 {
-    for (size_t i = 0; i < direct->source_count; i++)
-        source_close(&direct->sources[i], DRAIN_US);
+    for (size_t i = 0; i < direct->inlet_count; i++)
+        inlet_close(&direct->inlets[i], DRAIN_US);
     account_close(&direct->account);
     (void)uv_loop_close(&direct->loop);
     uv_mutex_destroy(&direct->lock);

@@ -2,28 +2,28 @@
  *
  * direct: the policy port of the hub itself (policy_listen), for Postfix servers without a policy-proxy
  * beside them. Who may ask: addresses that an ingest API key with fixed addresses names; the key's tenant is
- * the tenant. Each address becomes an edge of its own (source.h): `instance` counts per Postfix server, so
+ * the tenant. Each address becomes an edge of its own (inlet.h): `instance` counts per Postfix server, so
  * two of them must never share one. A thread with its own loop: nothing here waits for the hub's loop, or
  * holds it. An address that is named by itself is made ready at start, one within a network at its first
- * connection, which waits for the disk then. Bounds: DIRECT_SOURCES, DIRECT_CONNECTIONS.
+ * connection, which waits for the disk then. Bounds: DIRECT_INLETS, DIRECT_CONNECTIONS.
  */
 #ifndef HUB_DIRECT_H
 #define HUB_DIRECT_H
 
-#include "source.h"
+#include "inlet.h"
 
-enum { DIRECT_SOURCES = 64, DIRECT_CONNECTIONS = 4096 };
+enum { DIRECT_INLETS = 64, DIRECT_CONNECTIONS = 4096 };
 
 struct direct;
 
 struct direct_options {
     const char *listen; /* as endpoint_parse takes it */
     const char *account_path;
-    struct source_options source; /* all strings outlive it */
+    struct inlet_options inlet; /* all strings outlive it */
 };
 
 struct direct_stats {
-    uint64_t sources, connections, refused, requests, lost; /* lost: answered, but not kept */
+    uint64_t inlets, connections, refused, requests, lost; /* lost: answered, but not kept */
 };
 
 /* Binds and starts the thread, while receive runs. ERR_CONFIG, and as endpoint_listen, account_open. */

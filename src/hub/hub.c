@@ -290,7 +290,7 @@ static int start_direct(struct hub *hub, struct err *err)
     struct direct_options options = {
         .listen = hub->settings->policy_listen,
         .account_path = hub->paths.account,
-        .source = {.dir = hub->paths.direct, .server = hub->direct_server, .server_key = hub->public_key},
+        .inlet = {.dir = hub->paths.direct, .server = hub->direct_server, .server_key = hub->public_key},
     };
     return direct_start(&hub->direct, &options, err);
 }

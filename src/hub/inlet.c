@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * source: see source.h.
+ * inlet: see inlet.h.
  */
-#include "source.h"
+#include "inlet.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -21,11 +21,11 @@ enum { PATH_BYTES = 1200 };
 #define SYNC_INTERVAL_US (100000)
 #define KEEPALIVE_US     (5 * US_PER_SECOND)
 
-struct source {
+struct inlet {
     struct ip address;
     uint32_t tenant;
     bool shut;
-    char name[SOURCE_NAME_BYTES];
+    char name[INLET_NAME_BYTES];
     char dir[PATH_BYTES];
     struct spool *spool;
     struct uplink *uplink;
@@ -60,100 +60,100 @@ static int write_key(const char *path, const char *secret, struct err *err)
 
 /* The API key of an earlier start when it still holds, else a new one in its place. It is fixed to no
  * address: a key that is would claim loopback for its tenant. */
-static int take_key(struct source *source, struct account *account, char secret[ACCOUNT_KEY_TEXT_BYTES],
+static int take_key(struct inlet *inlet, struct account *account, char secret[ACCOUNT_KEY_TEXT_BYTES],
                     struct err *err)
 {
     char path[PATH_BYTES + 16];
     struct account_key key;
     struct ip anywhere = {0};
-    (void)snprintf(path, sizeof path, "%s/api.key", source->dir);
+    (void)snprintf(path, sizeof path, "%s/api.key", inlet->dir);
     if (read_key(path, secret) == 0 &&
         account_key_check(account, slice_of(secret), &anywhere, SCOPE_INGEST, clock_real_us(), &key, err) ==
             0 &&
-        key.tenant == source->tenant)
+        key.tenant == inlet->tenant)
         return 0;
-    int rc = account_key_find(account, source->tenant, source->name, &key, err);
+    int rc = account_key_find(account, inlet->tenant, inlet->name, &key, err);
     if (rc == 0)
-        rc = account_key_revoke(account, source->tenant, key.id, err);
+        rc = account_key_revoke(account, inlet->tenant, key.id, err);
     else if (rc == ERR_NOT_FOUND)
         rc = 0;
-    key = (struct account_key){.tenant = source->tenant, .name = source->name, .scopes = SCOPE_INGEST};
+    key = (struct account_key){.tenant = inlet->tenant, .name = inlet->name, .scopes = SCOPE_INGEST};
     if (rc == 0)
         rc = account_key_add(account, &key, NULL, secret, NULL, err);
     return rc != 0 ? rc : write_key(path, secret, err);
 }
 
-static int open_spool(struct source *source, struct err *err)
+static int open_spool(struct inlet *inlet, struct err *err)
 {
     char dir[PATH_BYTES + 16];
-    (void)snprintf(dir, sizeof dir, "%s/spool", source->dir);
+    (void)snprintf(dir, sizeof dir, "%s/spool", inlet->dir);
     struct spool_options options = {
-        .journal = {.dir = dir, .max_bytes = SOURCE_SPOOL_BYTES, .compress_level = 1},
+        .journal = {.dir = dir, .max_bytes = INLET_SPOOL_BYTES, .compress_level = 1},
         .ring_dir = RING_DIR,
-        .ring_bytes = SOURCE_RING_BYTES,
+        .ring_bytes = INLET_RING_BYTES,
         .sync = SPOOL_SYNC_INTERVAL,
         .sync_interval_us = SYNC_INTERVAL_US,
     };
-    return spool_open(&source->spool, &options, err);
+    return spool_open(&inlet->spool, &options, err);
 }
 
-static int start_uplink(struct source *source, const struct source_options *options, const char *secret,
+static int start_uplink(struct inlet *inlet, const struct inlet_options *options, const char *secret,
                         struct err *err)
 {
     char key_file[PATH_BYTES + 16];
-    (void)snprintf(key_file, sizeof key_file, "%s/edge.key", source->dir);
+    (void)snprintf(key_file, sizeof key_file, "%s/edge.key", inlet->dir);
     struct uplink_options uplink = {
         .server = options->server,
         .server_key = options->server_key,
         .key_file = key_file,
         .api_key = secret,
-        .edge_id = source->name,
+        .edge_id = inlet->name,
         .keepalive_us = KEEPALIVE_US,
     };
-    return uplink_start(&source->uplink, &uplink, source->spool, err);
+    return uplink_start(&inlet->uplink, &uplink, inlet->spool, err);
 }
 
 /* IPv6 colons have no place in names. */
-static void name_source(struct source *source, const char *parent)
+static void name_inlet(struct inlet *inlet, const char *parent)
 {
     char address[IP_TEXT_BYTES];
-    ip_format(&source->address, address);
+    ip_format(&inlet->address, address);
     for (char *p = address; *p != '\0'; p++)
         if (*p == ':')
             *p = '_';
-    (void)snprintf(source->name, sizeof source->name, "policy-%u-%.45s", source->tenant, address);
-    (void)snprintf(source->dir, sizeof source->dir, "%.1024s/%u-%.45s", parent, source->tenant, address);
+    (void)snprintf(inlet->name, sizeof inlet->name, "policy-%u-%.45s", inlet->tenant, address);
+    (void)snprintf(inlet->dir, sizeof inlet->dir, "%.1024s/%u-%.45s", parent, inlet->tenant, address);
 }
 
-int source_open(struct source **out, const struct source_options *options, struct account *account,
-                uint32_t tenant, const struct ip *address, struct err *err)
+int inlet_open(struct inlet **out, const struct inlet_options *options, struct account *account,
+               uint32_t tenant, const struct ip *address, struct err *err)
 {
     char secret[ACCOUNT_KEY_TEXT_BYTES] = "";
-    struct source *source = calloc(1, sizeof *source);
-    if (source == NULL)
+    struct inlet *inlet = calloc(1, sizeof *inlet);
+    if (inlet == NULL)
         return err_set(err, ERR_NO_MEMORY, "out of memory");
-    source->address = *address;
-    source->tenant = tenant;
-    name_source(source, options->dir);
-    int rc = make_directory(source->dir, err);
+    inlet->address = *address;
+    inlet->tenant = tenant;
+    name_inlet(inlet, options->dir);
+    int rc = make_directory(inlet->dir, err);
     if (rc == 0)
-        rc = take_key(source, account, secret, err);
+        rc = take_key(inlet, account, secret, err);
     if (rc == 0)
-        rc = open_spool(source, err);
+        rc = open_spool(inlet, err);
     if (rc == 0)
-        rc = start_uplink(source, options, secret, err);
+        rc = start_uplink(inlet, options, secret, err);
     sodium_memzero(secret, sizeof secret);
     if (rc != 0)
-        source_close(&source, 0);
-    *out = source;
+        inlet_close(&inlet, 0);
+    *out = inlet;
     return rc;
 }
 
-void source_close(struct source **source, int64_t drain_us)
+void inlet_close(struct inlet **inlet, int64_t drain_us)
 {
-    struct source *self = *source;
+    struct inlet *self = *inlet;
     struct err err = {0};
-    *source = NULL;
+    *inlet = NULL;
     if (self == NULL)
         return;
     if (self->uplink != NULL)
@@ -163,32 +163,32 @@ void source_close(struct source **source, int64_t drain_us)
     free(self);
 }
 
-bool source_is(const struct source *source, const struct ip *address)
+bool inlet_is(const struct inlet *inlet, const struct ip *address)
 {
-    return ip_compare(&source->address, address) == 0;
+    return ip_compare(&inlet->address, address) == 0;
 }
 
-const struct ip *source_address(const struct source *source)
+const struct ip *inlet_address(const struct inlet *inlet)
 {
-    return &source->address;
+    return &inlet->address;
 }
 
-uint32_t source_tenant(const struct source *source)
+uint32_t inlet_tenant(const struct inlet *inlet)
 {
-    return source->tenant;
+    return inlet->tenant;
 }
 
-int source_keep(struct source *source, int64_t ts_us, struct slice request, uint64_t *seq)
+int inlet_keep(struct inlet *inlet, int64_t ts_us, struct slice request, uint64_t *seq)
 {
-    return source->shut ? ERR_DENIED : spool_append(source->spool, RECORD_POLICY, ts_us, request, seq);
+    return inlet->shut ? ERR_DENIED : spool_append(inlet->spool, RECORD_POLICY, ts_us, request, seq);
 }
 
-void source_shut(struct source *source, bool shut)
+void inlet_shut(struct inlet *inlet, bool shut)
 {
-    source->shut = shut;
+    inlet->shut = shut;
 }
 
-bool source_is_shut(const struct source *source)
+bool inlet_is_shut(const struct inlet *inlet)
 {
-    return source->shut;
+    return inlet->shut;
 }
