@@ -171,7 +171,7 @@ static void scripts_of_events(void **state)
 }
 
 /* Everything fed, then everything from each line on once more, as after a rewind. */
-*start.* / static void a_rewind_answers_alike(void **state)
+static void a_rewind_answers_alike(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(scripts); i++)
