@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * loader: reads the hub's journal in order, makes events of it (parse, classify, consolidate) and stores
- * them, a batch at a time in one transaction with its cursor. A dead store stops the loader, never the
- * receiving: it tries again with back-off. A record that the store can't take is found by bisection, kept in
- * DIR/quarantine, counted, and passed. Two threads, so that making events and storing them overlap. Rules are
- * fetched again when account_generation rises.
+ * loader: reads the hub's journal in order, makes events of it (maker.h) and stores them, a transaction at a
+ * time together with its cursor. Two threads, so that making events and storing them overlap; a few batches
+ * pass to and fro between them, so memory is bounded.
+ *
+ * A dead store stops the loader, never the receiving: it tries again with back-off (0.1 to 5 s) and says so
+ * in its statistics. Rows that the store refuses (ERR_ENGINE) are found by halving, kept in quarantine_dir as
+ * they came, counted, and passed; not before the store has shown, by committing nothing, that it is alive;
+ * and when eight in a row were refused each further one waits for the back-off first. A record that can't be
+ * read is counted as parse_errors, kept likewise, and passed. Rules are fetched again when account_generation
+ * rises. It retires the journal behind the store's cursor and does the journal's maintenance when there is
+ * nothing to read.
  */
 #ifndef HUB_LOADER_H
 #define HUB_LOADER_H
@@ -13,30 +19,34 @@
 #include "journal/journal.h"
 #include "store/store.h"
 
+enum { LOADER_ROW_GROUP = 122880 /* DuckDB's row group */ };
+
 struct loader;
 
+/* Strings are needed during loader_start only. */
 struct loader_options {
     struct journal *journal; /* borrowed, read through a reader of its own */
     struct store *store;     /* borrowed; this is its only writer */
     const char *account_path;
     const char *quarantine_dir;
     int64_t commit_interval_us; /* the longest an event waits for its commit, when the store keeps up */
-    size_t batch_rows;          /* a commit at this many rows at the latest */
-    int64_t journal_keep_us;    /* it retires what is durably stored (journal_retire) and keeps the journal in
-                                   order between commits (journal_maintain with this) */
+    size_t batch_rows;          /* a commit at this many rows at the latest; 0: LOADER_ROW_GROUP */
+    int64_t journal_keep_us;    /* stored segments stay for so long (journal_retire, journal_maintain) */
 };
 
 struct loader_stats {
-    uint64_t events, commits, store_errors, quarantined, parse_errors;
-    struct journal_pos pos; /* durable in the store */
-    int64_t lag_us;         /* age of the oldest record in the journal that is not in the store; 0: none */
-    bool stalled;           /* the store refuses; error says why */
-    char error[256];
+    uint64_t events, commits, store_errors, quarantined, parse_errors; /* since start */
+    struct journal_pos pos;                                            /* durable in the store */
+    int64_t lag_us; /* age of the oldest record in the journal that is not in the store; 0: none */
+    bool stalled;   /* the store refuses; error says why */
+    char error[ERR_DETAIL_BYTES];
 };
 
+/* Opens what it needs (errors of account_open, the quarantine's directory, ERR_NO_MEMORY) and starts both
+ * threads; the state of consolidate is rebuilt on one of them before the first event. */
 MUST_CHECK int loader_start(struct loader **out, const struct loader_options *options, struct err *err);
-void loader_stop(struct loader **loader); /* commits what it has */
-void loader_wake(struct loader *loader);  /* from journal_on_sync; any thread, never blocks */
+void loader_stop(struct loader **loader); /* stores what it has made, when the store takes it at once */
+void loader_wake(struct loader *loader);  /* from journal_on_sync; any thread, never blocks for long */
 void loader_get_stats(struct loader *loader, struct loader_stats *out);
 
 #endif

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * loader: see loader.h. The make thread fills batches; the store thread appends and commits them. After a
+ * failure the store thread parks the other and works through the failed stretch alone, in ever smaller
+ * transactions.
+ */
+#include "loader.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "hub/exchange.h"
+#include "hub/maker.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REFUSED_IN_A_ROW = 8 };
+static const int64_t idle_us = US_PER_SECOND / 5;
+static const int64_t retry_us = US_PER_SECOND;
+static const int64_t backoff_min_us = US_PER_SECOND / 10, backoff_max_us = 5 * US_PER_SECOND;
+
+/* What was appended since the last commit. */
+struct pending {
+    bool dirty; /* there is something to commit, rows or only a cursor */
+    bool at_end;
+    size_t rows;
+    int64_t since_us;    /* monotonic */
+    int64_t last_hub_us; /* hub_ts of its last row */
+    struct store_cursor after;
+};
+
+struct loader {
+    struct loader_options options;
+    size_t part_rows;
+    struct exchange exchange;
+    struct quarantine quarantine;
+    struct maker *maker;
+    struct event_batch *scratch; /* of the thread that owns the maker while it rebuilds or recovers */
+    pthread_t make_thread, store_thread;
+    bool told_end;          /* make thread: the last part said that the journal had no more */
+    struct pending pending; /* store thread */
+    int64_t backoff_us;     /* store thread */
+    unsigned refused_in_a_row;
+    struct store_cursor stored; /* store thread: of the last commit */
+
+    pthread_mutex_t mutex; /* of what follows */
+    struct loader_stats stats;
+    int64_t waiting_since_us; /* hub_ts of the oldest row made and not stored; 0: none */
+};
+
+/* What the statistics are told. */
+
+static void note_commit(struct loader *l, size_t rows, struct store_cursor cursor, int64_t next_waiting_us)
+{
+    (void)pthread_mutex_lock(&l->mutex);
+    l->stats.commits++;
+    l->stats.events += rows;
+    l->stats.pos = cursor.pos;
+    if (l->stats.stalled)
+        log_info("loader: the store takes events again");
+    l->stats.stalled = false;
+    l->stats.error[0] = '\0';
+    l->waiting_since_us = next_waiting_us;
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+static void note_waiting(struct loader *l, const struct part *part)
+{
+    (void)pthread_mutex_lock(&l->mutex);
+    if (l->waiting_since_us == 0 && event_batch_count(part->batch) > 0)
+        l->waiting_since_us = event_batch_rows(part->batch)[0].hub_ts;
+    l->stats.parse_errors = maker_parse_errors(l->maker);
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+/* The journal's end was reached and everything before it is stored. */
+static void note_end(struct loader *l)
+{
+    int64_t waiting_us = exchange_oldest(&l->exchange);
+    (void)pthread_mutex_lock(&l->mutex);
+    l->waiting_since_us = waiting_us;
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+static void note_error(struct loader *l, int rc, const struct err *err)
+{
+    const char *text = err->detail[0] != '\0' ? err->detail : err_text(rc);
+    (void)pthread_mutex_lock(&l->mutex);
+    l->stats.store_errors++;
+    (void)snprintf(l->stats.error, sizeof l->stats.error, "%s", text);
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+static void note_stall(struct loader *l)
+{
+    (void)pthread_mutex_lock(&l->mutex);
+    if (!l->stats.stalled)
+        log_warning("loader: the store takes no events, trying again; receiving goes on [%s]",
+                    l->stats.error);
+    l->stats.stalled = true;
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+static void note_quarantined(struct loader *l, const char *reason)
+{
+    (void)pthread_mutex_lock(&l->mutex);
+    uint64_t count = ++l->stats.quarantined;
+    l->stats.parse_errors = maker_parse_errors(l->maker);
+    if ((count & (count - 1)) == 0)
+        log_warning("loader: the store refused %" PRIu64 " events, they are kept in %s [%s]", count,
+                    l->quarantine.dir, reason);
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+/* The make thread. */
+
+static void retire(struct loader *l, struct journal_pos *retired)
+{
+    struct err err = {0};
+    (void)pthread_mutex_lock(&l->mutex);
+    struct journal_pos pos = l->stats.pos;
+    (void)pthread_mutex_unlock(&l->mutex);
+    if (journal_pos_compare(pos, *retired) <= 0)
+        return;
+    if (journal_retire(l->options.journal, pos, &err) != 0)
+        log_warning("loader: the journal can't be retired [%s]", err_detail(&err));
+    *retired = pos;
+}
+
+/* One step of the journal's maintenance; true when there may be another. */
+static bool maintain(struct loader *l, int64_t *next_us)
+{
+    struct err err = {0};
+    bool worked = false;
+    if (clock_monotonic_us() < *next_us)
+        return false;
+    int rc = journal_maintain(l->options.journal, clock_real_us(), l->options.journal_keep_us, &worked, &err);
+    if (rc != 0)
+        log_warning("loader: the journal can't be maintained [%s]", err_detail(&err));
+    if (rc != 0 || !worked)
+        *next_us = clock_monotonic_us() + (rc != 0 ? 60 * US_PER_SECOND : retry_us);
+    return rc == 0 && worked;
+}
+
+static void rebuild(struct loader *l)
+{
+    struct store_cursor cursor;
+    struct err err = {0};
+    int64_t wait_us = backoff_min_us;
+    do {
+        int rc = store_cursor(l->options.store, &cursor, &err);
+        if (rc == 0)
+            rc = maker_rebuild(l->maker, cursor, l->scratch, &l->exchange.stopping, &err);
+        if (rc == 0)
+            return;
+        note_error(l, rc, &err);
+        note_stall(l);
+        wait_us = wait_us * 2 < backoff_max_us ? wait_us * 2 : backoff_max_us;
+    } while (exchange_pause(&l->exchange, wait_us));
+}
+
+/* Fills one part and passes it on; false when there was nothing. */
+static bool make_part(struct loader *l, struct part *part)
+{
+    struct err err = {0};
+    struct store_cursor before = maker_cursor(l->maker);
+    int rc = maker_fill(l->maker, part->batch, l->part_rows, &part->after, &err);
+    bool moved = store_cursor_compare(part->after, before) != 0;
+    part->at_end = rc != 0;
+    bool news =
+        moved || (part->at_end && !l->told_end); /* the end alone is worth telling: it lets rows commit */
+    l->told_end = part->at_end;
+    if (news) {
+        note_waiting(l, part);
+        exchange_put_filled(&l->exchange, part);
+    } else {
+        exchange_put_empty(&l->exchange, part);
+    }
+    if (rc != 0 && rc != ERR_END) {
+        log_error("loader: the journal can't be read, trying again [%s]", err_detail(&err));
+        exchange_sleep(&l->exchange, retry_us);
+    }
+    return moved;
+}
+
+static void *make_events(void *arg)
+{
+    struct loader *l = arg;
+    struct journal_pos retired = {0, 0};
+    int64_t maintain_us = 0;
+    struct part *part;
+    rebuild(l);
+    while ((part = exchange_take_empty(&l->exchange)) != NULL) {
+        maker_refresh_rules(l->maker);
+        retire(l, &retired);
+        if (!make_part(l, part) && !maintain(l, &maintain_us))
+            exchange_sleep(&l->exchange, idle_us);
+    }
+    retire(l, &retired);
+    exchange_end(&l->exchange);
+    return NULL;
+}
+
+/* The store thread. */
+
+static int commit(struct loader *l, size_t rows, struct store_cursor cursor, int64_t next_waiting_us,
+                  struct err *err)
+{
+    int rc = store_commit(l->options.store, cursor, err);
+    if (rc == 0) {
+        l->stored = cursor;
+        note_commit(l, rows, cursor, next_waiting_us);
+    }
+    return rc;
+}
+
+/* One try at the stretch that begins at the stored cursor: at most `limit` rows in one transaction. */
+static int try_stretch(struct loader *l, struct store_cursor at, size_t limit, size_t *rows, struct err *err)
+{
+    struct store_cursor after = at;
+    *rows = 0;
+    int rc = maker_seek(l->maker, at, err);
+    while (rc == 0 && *rows < limit) {
+        size_t room = limit - *rows < l->part_rows ? limit - *rows : l->part_rows;
+        event_batch_clear(l->scratch);
+        int filled = maker_fill(l->maker, l->scratch, room, &after, err);
+        size_t count = event_batch_count(l->scratch);
+        if (filled != 0 && filled != ERR_END)
+            return filled;
+        if (count > 0)
+            rc = store_append(l->options.store, event_batch_rows(l->scratch), count, err);
+        *rows += count;
+        if (filled == ERR_END)
+            break;
+    }
+    return rc == 0 ? commit(l, *rows, after, 0, err) : rc;
+}
+
+/* Waits; longer each time until something succeeds. */
+static bool back_off(struct loader *l)
+{
+    note_stall(l);
+    int64_t wait_us = l->backoff_us;
+    l->backoff_us = wait_us * 2 < backoff_max_us ? wait_us * 2 : backoff_max_us;
+    return exchange_pause(&l->exchange, wait_us);
+}
+
+/* The one row at the cursor was refused: is it the row's fault? Then it is kept and passed. */
+static int pass_refused(struct loader *l, struct store_cursor at, struct err *err)
+{
+    char reason[ERR_DETAIL_BYTES];
+    struct store_cursor after;
+    (void)snprintf(reason, sizeof reason, "%s", err_detail(err));
+    int rc = store_commit(l->options.store, at, err); /* nothing: is the store alive? */
+    if (rc != 0)
+        return rc;
+    if (l->refused_in_a_row >= REFUSED_IN_A_ROW && !back_off(l))
+        return ERR_CANCELLED;
+    event_batch_clear(l->scratch);
+    rc = maker_seek(l->maker, at, err);
+    if (rc == 0)
+        rc = maker_fill(l->maker, l->scratch, 1, &after, err);
+    if (rc != 0)
+        return rc;
+    maker_quarantine_last(l->maker, reason);
+    rc = commit(l, 0, after, 0, err);
+    if (rc == 0) {
+        l->refused_in_a_row++;
+        note_quarantined(l, reason);
+    }
+    return rc;
+}
+
+/* One round of the recovery: a stretch stored, a smaller one to be tried next, a row passed, or a wait. */
+static void recover_round(struct loader *l, struct store_cursor at, size_t *limit)
+{
+    struct err err = {0};
+    size_t rows = 0, full = l->options.batch_rows;
+    int rc = try_stretch(l, at, *limit, &rows, &err);
+    if (rc == 0) {
+        l->backoff_us = backoff_min_us;
+        l->refused_in_a_row = 0;
+        return;
+    }
+    note_error(l, rc, &err);
+    (void)!store_rollback(l->options.store, NULL);
+    if (rc == ERR_ENGINE && rows > 1) {
+        *limit = rows / 2;
+        return;
+    }
+    if (rc == ERR_ENGINE && rows == 1) {
+        rc = pass_refused(l, at, &err);
+        *limit = full; /* refused: what follows may be good; dead: all of it must be tried again */
+        if (rc == 0 || rc == ERR_CANCELLED)
+            return;
+        note_error(l, rc, &err);
+        (void)!store_rollback(l->options.store, NULL);
+    }
+    (void)back_off(l);
+}
+
+/* Works through everything up to where the failed transaction would have ended. */
+static void recover(struct loader *l, int rc, const struct err *err)
+{
+    struct store_cursor at = {{0, 0}, 0}, end = l->pending.after;
+    size_t limit = rc == ERR_ENGINE && l->pending.rows > 1 ? l->pending.rows / 2 : l->options.batch_rows;
+    note_error(l, rc, err);
+    (void)!store_rollback(l->options.store, NULL);
+    exchange_park(&l->exchange);
+    l->backoff_us = backoff_min_us;
+    l->refused_in_a_row = 0;
+    if (rc != ERR_ENGINE)
+        (void)back_off(l);
+    while (!atomic_load(&l->exchange.stopping)) {
+        struct err again = {0};
+        rc = store_cursor(l->options.store, &at, &again);
+        if (rc == 0 && store_cursor_compare(at, end) >= 0)
+            break;
+        if (rc == 0) {
+            recover_round(l, at, &limit);
+        } else {
+            note_error(l, rc, &again);
+            (void)back_off(l);
+        }
+    }
+    if (!atomic_load(&l->exchange.stopping))
+        (void)!maker_seek(l->maker, at, NULL); /* it only notes the place */
+    l->pending = (struct pending){.rows = 0};
+    exchange_unpark(&l->exchange);
+}
+
+static int append_part(struct loader *l, struct part *part, struct err *err)
+{
+    struct pending *pending = &l->pending;
+    size_t count = event_batch_count(part->batch);
+    if (count == 0 && !pending->dirty && store_cursor_compare(part->after, l->stored) == 0) {
+        note_end(l);
+        return 0;
+    }
+    if (!pending->dirty)
+        *pending = (struct pending){.dirty = true, .since_us = clock_monotonic_us()};
+    pending->rows += count;
+    pending->after = part->after;
+    pending->at_end = part->at_end;
+    if (count == 0)
+        return 0;
+    pending->last_hub_us = event_batch_rows(part->batch)[count - 1].hub_ts;
+    return store_append(l->options.store, event_batch_rows(part->batch), count, err);
+}
+
+/* While there is backlog transactions are of full size; else an event waits no longer than the interval. */
+static int64_t commit_deadline(const struct loader *l)
+{
+    if (!l->pending.dirty)
+        return INT64_MAX;
+    if (l->pending.rows + l->part_rows > l->options.batch_rows || atomic_load(&l->exchange.stopping))
+        return 0;
+    return l->pending.at_end ? l->pending.since_us + l->options.commit_interval_us : INT64_MAX;
+}
+
+static int commit_pending(struct loader *l, struct err *err)
+{
+    int64_t waiting_us = exchange_oldest(&l->exchange);
+    if (waiting_us == 0 && !l->pending.at_end)
+        waiting_us = l->pending.last_hub_us; /* there is more, and not much older */
+    int rc = commit(l, l->pending.rows, l->pending.after, waiting_us, err);
+    if (rc == 0)
+        l->pending = (struct pending){.rows = 0};
+    return rc;
+}
+
+static void *store_events(void *arg)
+{
+    struct loader *l = arg;
+    for (bool ended = false; !ended;) {
+        struct err err = {0};
+        int rc = 0;
+        struct part *part = exchange_take_filled(&l->exchange, commit_deadline(l), &ended);
+        if (part != NULL) {
+            rc = append_part(l, part, &err);
+            exchange_put_empty(&l->exchange, part);
+        }
+        if (rc == 0 && l->pending.dirty && (ended || clock_monotonic_us() >= commit_deadline(l)))
+            rc = commit_pending(l, &err);
+        if (rc != 0)
+            recover(l, rc, &err);
+    }
+    return NULL;
+}
+
+/* Lifetime. */
+
+static void free_loader(struct loader **loader)
+{
+    struct loader *l = *loader;
+    maker_destroy(&l->maker);
+    event_batch_destroy(&l->scratch);
+    exchange_fini(&l->exchange);
+    (void)pthread_mutex_destroy(&l->mutex);
+    free(l);
+    *loader = NULL;
+}
+
+static int open_parts(struct loader *l, struct err *err)
+{
+    int rc = exchange_init(&l->exchange);
+    if (rc == 0)
+        rc = event_batch_create(&l->scratch, l->part_rows, PART_TEXT_BYTES);
+    if (rc != 0)
+        return err_set(err, rc, "loader: out of memory");
+    rc = quarantine_open(&l->quarantine, l->options.quarantine_dir, err);
+    if (rc == 0)
+        rc = maker_create(&l->maker, l->options.journal, l->options.account_path, &l->quarantine, err);
+    return rc;
+}
+
+static int start_threads(struct loader *l, struct err *err)
+{
+    int rc = pthread_create(&l->make_thread, NULL, make_events, l);
+    if (rc != 0)
+        return err_errno(err, rc, "the loader's thread can't be started");
+    rc = pthread_create(&l->store_thread, NULL, store_events, l);
+    if (rc == 0)
+        return 0;
+    exchange_stop(&l->exchange);
+    (void)pthread_join(l->make_thread, NULL);
+    return err_errno(err, rc, "the loader's thread can't be started");
+}
+
+int loader_start(struct loader **out, const struct loader_options *options, struct err *err)
+{
+    struct store_cursor cursor;
+    *out = NULL;
+    struct loader *l = calloc(1, sizeof *l);
+    if (l == NULL)
+        return err_set(err, ERR_NO_MEMORY, "loader: out of memory");
+    l->options = *options;
+    if (l->options.batch_rows == 0)
+        l->options.batch_rows = LOADER_ROW_GROUP;
+    l->part_rows = l->options.batch_rows < PART_ROWS ? l->options.batch_rows : PART_ROWS;
+    l->backoff_us = backoff_min_us;
+    (void)pthread_mutex_init(&l->mutex, NULL);
+    int rc = open_parts(l, err);
+    if (rc == 0)
+        rc = store_cursor(options->store, &cursor, err);
+    if (rc == 0) {
+        l->stats.pos = cursor.pos;
+        l->stored = cursor;
+        rc = start_threads(l, err);
+    }
+    if (rc != 0)
+        free_loader(&l);
+    *out = l;
+    return rc;
+}
+
+void loader_stop(struct loader **loader)
+{
+    struct loader *l = *loader;
+    if (l == NULL)
+        return;
+    exchange_stop(&l->exchange);
+    (void)pthread_join(l->make_thread, NULL);
+    (void)pthread_join(l->store_thread, NULL);
+    free_loader(loader);
+}
+
+void loader_wake(struct loader *loader)
+{
+    exchange_wake(&loader->exchange);
+}
+
+void loader_get_stats(struct loader *loader, struct loader_stats *out)
+{
+    (void)pthread_mutex_lock(&loader->mutex);
+    *out = loader->stats;
+    int64_t since_us = loader->waiting_since_us;
+    (void)pthread_mutex_unlock(&loader->mutex);
+    int64_t lag_us = since_us != 0 ? clock_real_us() - since_us : 0;
+    out->lag_us = lag_us > 0 ? lag_us : since_us != 0;
+}
