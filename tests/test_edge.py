@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,8 +23,18 @@ ANSWER_S = 0.050  # the promise
 NO_HUB = {"server_key": "", "api_key": ""}
 
 
+@pytest.fixture(autouse=True)
+def rings(place):
+    """The rings of this test, on the machine's tmpfs; they go with it."""
+    path = pathlib.Path("/dev/shm") / place.name
+    path.mkdir()
+    yield path
+    shutil.rmtree(path)
+
+
 def lone(place, settings=None, **rest):
-    return Proxy(place / "edge", settings={**NO_HUB, **(settings or {})}, **rest)
+    own = {**NO_HUB, "ring_dir": f"/dev/shm/{place.name}"}
+    return Proxy(place / "edge", settings={**own, **(settings or {})}, **rest)
 
 
 @pytest.fixture
@@ -119,7 +130,8 @@ def resident_kib(pid):
 def test_a_thousand_connections_cost_little(place, started, record_property):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    edge = Proxy(place / "edge")  # with an uplink that looks for its hub
+    hubless = {"server_key": "0" * 40, "api_key": harness.INGEST_KEY}  # an uplink that looks for its hub
+    edge = lone(place, hubless)
     edge.args = [unsanitized(), *edge.args[1:]]
     started(edge).ready()
     one = request()
@@ -366,8 +378,9 @@ def test_in_the_background(place):
     assert "stopping" in (place / "log").read_text()
 
 
-def test_becomes_another_user(place):
+def test_becomes_another_user(place, rings):
     os.chmod(place, 0o755)
+    os.chmod(rings, 0o777)
     edge = lone(place, {"user": "nobody", "log_output": f"file:{place}/log"})
     assert command(edge, "-D").returncode == 0
     try:

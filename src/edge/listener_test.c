@@ -152,7 +152,7 @@ static void a_request_split_at_any_byte_is_kept_as_sent(void **state)
         kept_bytes = 0;
         say(fd, REQUEST, cut);
         assert_true(is_silent(fd) && is_silent(fd));
-        say(fd, REQUEST + cut, sizeof REQUEST - 1 - cut);
+        say(fd, &REQUEST[cut], sizeof REQUEST - 1 - cut);
         expect_answers(fd, 1);
         assert_int_equal(kept_bytes, sizeof REQUEST - 1);
         assert_memory_equal(kept, REQUEST, sizeof REQUEST - 1);
@@ -166,7 +166,7 @@ static void byte_by_byte(void **state)
     start(defaults);
     int fd = dial();
     for (size_t i = 0; i < 2 * (sizeof REQUEST - 1); i++) {
-        say(fd, REQUEST REQUEST + i, 1);
+        say(fd, &(REQUEST REQUEST)[i], 1);
         turn();
     }
     expect_answers(fd, 2);
@@ -188,7 +188,7 @@ static void several_in_a_segment_and_a_half_behind(void **state)
     assert_int_equal(kept_bytes, sizeof many);
     assert_memory_equal(kept, many, sizeof many);
     assert_true(is_silent(fd));
-    say(fd, REQUEST + 10, sizeof REQUEST - 1 - 10);
+    say(fd, &REQUEST[10], sizeof REQUEST - 1 - 10);
     expect_answers(fd, 1);
     assert_int_equal(listener_get_stats(listener)->requests, 1001);
     assert_int_equal(listener_get_stats(listener)->answered, 1001);
