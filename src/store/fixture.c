@@ -33,8 +33,7 @@ static const char *const senders[] = {
     "carol@two.test",
     "news@big-sender.test",
     "o'neil\"; DROP TABLE events; --@two.test",
-    "\xe2\x80\xae"
-    "bidi@two.test",
+    "\342\200\256bidi@two.test",
     "\xf0\x9f\x93\xa7@three.test",
     "percent%_@three.test",
     "back\\slash@three.test",

@@ -382,7 +382,7 @@ static json_t *random_filter(const struct fixture *fixture, uint64_t *random)
     }
     if ((type == TYPE_TS || type == TYPE_U16 || type == TYPE_U32 || type == TYPE_U64) &&
         fixture_below(random, 2))
-        return json_pack("{sssssO}", "column", event_columns[column].name, "op", "range", "values",
+        return json_pack("{ssssso}", "column", event_columns[column].name, "op", "range", "values",
                          random_range(column, fixture, random));
     json_t *values = json_array();
     size_t count = strcmp(op, "eq") == 0 ? 1 : 1 + fixture_below(random, 4);
@@ -393,7 +393,7 @@ static json_t *random_filter(const struct fixture *fixture, uint64_t *random)
             return NULL;
         }
     }
-    return json_pack("{sssssO}", "column", event_columns[column].name, "op", op, "values", values);
+    return json_pack("{ssssso}", "column", event_columns[column].name, "op", op, "values", values);
 }
 
 static json_t *random_names(uint64_t *random, const char *(*name)(uint64_t *random), size_t count)
@@ -558,8 +558,7 @@ static void hostile_texts_stay_texts(void **state)
                            "'; DROP TABLE events; --",
                            "$1",
                            "%_\\",
-                           "\xe2\x80\xae"
-                           "txt.exe",
+                           "\342\200\256txt.exe",
                            "a\nb\tc\x01",
                            large,
                            "{\"a\":[1]}",
@@ -574,9 +573,10 @@ static void hostile_texts_stay_texts(void **state)
     for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
         if (strlen(texts[i]) > QUERY_VALUE_BYTES)
             continue;
-        char *json = json_dumps(json_pack("{s[s]s[s]sss[{sss[s]}]}", "measures", "requests", "by", "sender",
-                                          "since", "96h", "where", "column", "sender", "values", texts[i]),
-                                0);
+        json_t *question = json_pack("{s[s]s[s]sss[{sss[s]}]}", "measures", "requests", "by", "sender",
+                                     "since", "96h", "where", "column", "sender", "values", texts[i]);
+        char *json = json_dumps(question, 0);
+        json_decref(question);
         assert_non_null(json);
         struct err err = {0};
         if (ask(place, json, 0, &answer, &err) != 0)
@@ -637,23 +637,40 @@ static void make_it_slow(struct place *place)
     fixture_fini(&fixture);
 }
 
+static int64_t time_question(struct place *place, struct query *query, int expected)
+{
+    struct answer answer = {.text.limit = 64 << 20};
+    struct query_sink sink = {take_row, &answer, false};
+    struct err err = {0};
+    int64_t begun = clock_monotonic_us();
+    int rc = store_query(place->store, query, &sink, &err);
+    if (rc != expected)
+        fail_msg("%s, not %s: %s", err_name(rc), err_name(expected), err_detail(&err));
+    buf_fini(&answer.text);
+    return clock_monotonic_us() - begun;
+}
+
+/* Stopped means not run to its end: the best of ten stopped runs takes less than half of a whole one. */
 static void a_question_that_takes_too_long_ends(void **state)
 {
     struct place *place = *state;
     struct query *query;
-    struct answer answer = {.text.limit = 64 << 20};
-    struct query_sink sink = {take_row, &answer, false};
-    struct err err = {0};
+    int64_t best_us = INT64_MAX;
     make_it_slow(place);
     assert_int_equal(query_parse(SLICE(slow_question), FIXTURE_START_US + FIXTURE_RANGE_US, &query, NULL), 0);
     query->scope = QUERY_SCOPE_ALL;
+    query->timeout_us = 300 * US_PER_SECOND;
+    int64_t whole_us = time_question(place, query, 0);
     query->timeout_us = 1000;
-    assert_int_equal(store_query(place->store, query, &sink, &err), ERR_TIMEOUT);
+    for (int i = 0; i < 10; i++) {
+        int64_t us = time_question(place, query, ERR_TIMEOUT);
+        best_us = us < best_us ? us : best_us;
+    }
+    print_message("whole %lld ms, stopped %lld ms\n", (long long)whole_us / 1000, (long long)best_us / 1000);
+    assert_true(best_us < whole_us / 2);
     query->timeout_us = 300 * US_PER_SECOND; /* the connection serves the next one */
-    if (store_query(place->store, query, &sink, &err) != 0)
-        fail_msg("%s", err_detail(&err));
+    (void)time_question(place, query, 0);
     query_destroy(&query);
-    buf_fini(&answer.text);
 }
 
 struct asking {

@@ -27,6 +27,7 @@ static size_t count_words(const char *text, const char *words)
     return count;
 }
 
+/* clang-format off: one question a line */
 static const char *const questions[] = {
     "{\"measures\":[\"requests\"]}",
     "{\"measures\":[\"messages\",\"bytes\"]}",
@@ -36,6 +37,7 @@ static const char *const questions[] = {
     "{\"measures\":[\"bytes\"],\"by\":[\"recipient\"],\"where\":[{\"column\":\"tenant\",\"op\":\"in\","
     "\"values\":[1,2]}]}",
 };
+/* clang-format on */
 
 /* Every "FROM events" goes on with a condition on tenant bound to 77. */
 static void every_read_has_its_tenant(void **state)
