@@ -449,17 +449,23 @@ static void append_for_ever(const struct spool_options *options, struct report *
     }
 }
 
-/* Appends n while nothing can be written. */
-static void append_to_ring(const struct spool_options *options, struct report *report, uint64_t n)
+/* Appends n while nothing can be written; or while what is written does not return. */
+static void append_to_ring(const struct spool_options *options, struct report *report, uint64_t n,
+                           bool written)
 {
     struct spool *spool;
-    disk_hang_writes(true); /* before: else it would carry off what is there */
+    if (written) /* before the open, which carries off what is there */
+        disk_hang_after_writes(true);
+    else
+        disk_hang_writes(true);
     if (spool_open(&spool, options, NULL) != 0)
         _exit(1);
     for (uint64_t i = 1; i <= n; i++)
         if (append(spool, i) != 0)
             _exit(2);
     atomic_store(&report->accepted, n);
+    while (n != 0 && disk_waiting() == 0)
+        usleep(300);
     atomic_store(&report->ready, 1);
     for (;;)
         pause();
@@ -514,13 +520,13 @@ static void killed_writers_lose_nothing(void **state)
     munmap(report, sizeof *report);
 }
 
-static void leave_in_ring(const struct spool_options *options, uint64_t n)
+static void leave_in_ring(const struct spool_options *options, uint64_t n, bool written)
 {
     struct report *report = shared_report();
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0)
-        append_to_ring(options, report, n);
+        append_to_ring(options, report, n, written);
     int64_t end = clock_monotonic_us() + limit_us;
     while (atomic_load(&report->ready) == 0 && clock_monotonic_us() < end)
         usleep(300);
@@ -535,7 +541,7 @@ static void several_runs_wait_in_one_ring(void **state)
     struct spool_stats stats;
     struct found found;
     for (uint64_t run = 1; run <= 5; run++)
-        leave_in_ring(&options, 50 * run % 200); /* one of them leaves nothing */
+        leave_in_ring(&options, 50 * run % 200, false); /* one of them leaves nothing */
     struct spool *spool = opened(&options);
     spool_get_stats(spool, &stats);
     assert_int_equal(stats.recovered, 50 + 100 + 150 + 0 + 50);
@@ -548,12 +554,30 @@ static void several_runs_wait_in_one_ring(void **state)
     assert_int_equal(found.of[4].records, 1);
 }
 
+/* Killed between the write and the ring's being told: the records are in both. */
+static void what_is_in_both_comes_once(void **state)
+{
+    struct spool_options options = options_in(*state);
+    struct spool_stats stats;
+    struct found found;
+    for (size_t round = 0; round < 3; round++)
+        leave_in_ring(&options, 100, true);
+    struct spool *spool = opened(&options);
+    spool_get_stats(spool, &stats);
+    assert_true(stats.recovered < 300);
+    closed(spool);
+    read_dir(*state, false, &found);
+    assert_int_equal(found.n, 3);
+    for (size_t i = 0; i < found.n; i++)
+        assert_int_equal(found.of[i].records, 100);
+}
+
 static void a_damaged_record_in_the_ring_is_passed(void **state)
 {
     struct spool_options options = options_in(*state);
     struct spool_stats stats;
     struct found found;
-    leave_in_ring(&options, 100);
+    leave_in_ring(&options, 100, false);
     struct stat st;
     char ring[256];
     assert_int_equal(stat(*state, &st), 0);
@@ -611,6 +635,7 @@ int main(void)
         IN_DIR(without_inodes_nothing_is_lost),
         IN_DIR(killed_writers_lose_nothing),
         IN_DIR(several_runs_wait_in_one_ring),
+        IN_DIR(what_is_in_both_comes_once),
         IN_DIR(a_damaged_record_in_the_ring_is_passed),
         IN_DIR(closing_does_not_wait_for_ever),
     };

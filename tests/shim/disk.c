@@ -15,7 +15,7 @@ ssize_t __wrap_pwritev64(int fd, const struct iovec *parts, int n, off_t at);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
-static bool hanging, writes_hanging;
+static bool hanging, writes_hanging, returns_hanging;
 static unsigned waiting, sync_failures, write_failures;
 static int sync_errnum, write_errnum;
 
@@ -31,6 +31,14 @@ void disk_hang_writes(bool hang)
 {
     pthread_mutex_lock(&lock);
     writes_hanging = hang;
+    pthread_cond_broadcast(&released);
+    pthread_mutex_unlock(&lock);
+}
+
+void disk_hang_after_writes(bool hang)
+{
+    pthread_mutex_lock(&lock);
+    returns_hanging = hang;
     pthread_cond_broadcast(&released);
     pthread_mutex_unlock(&lock);
 }
@@ -88,8 +96,16 @@ int __wrap_fdatasync(int fd)
 ssize_t __wrap_pwritev64(int fd, const struct iovec *parts, int n, off_t at)
 {
     int errnum = pass(true, &write_failures, &write_errnum);
-    if (errnum == 0)
-        return __real_pwritev64(fd, parts, n, at);
+    if (errnum == 0) {
+        ssize_t wrote = __real_pwritev64(fd, parts, n, at);
+        pthread_mutex_lock(&lock);
+        waiting++;
+        while (returns_hanging)
+            pthread_cond_wait(&released, &lock);
+        waiting--;
+        pthread_mutex_unlock(&lock);
+        return wrote;
+    }
     struct iovec half = {parts[n - 1].iov_base, parts[n - 1].iov_len / 2};
     (void)!__real_pwritev64(fd, &half, 1, at);
     errno = errnum;
