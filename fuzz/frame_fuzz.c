@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * frame_fuzz: any bytes are a frame or an error; a frame is written again as the same bytes; the body of a batch
- * is opened as the hub does.
+ * frame_fuzz: any bytes are a frame or an error; a frame is written again as the same bytes; the body of a
+ * batch is opened as the hub does.
  */
+#include "fuzz.h"
 #include "wire/frame.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void open_body(const struct frame_batch *batch)
 {
