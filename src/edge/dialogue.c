@@ -177,19 +177,25 @@ static void welcomed(struct uplink *u, int64_t now_us, const struct frame_welcom
     u->said_refused = false;
 }
 
+/* Nothing is wrong with this edge: it greets on the same connection, unless that did not last either. */
+static void greet_again(struct uplink *u, int64_t now_us)
+{
+    bool lasted = now_us - u->ready_since_us >= SHORT_SESSION_US;
+    if (lasted && outbox_restart(u->outbox, NULL, 0, 1, NULL) == 0)
+        uplink_greet(u, now_us);
+    else
+        uplink_lose(u, now_us, NULL);
+}
+
 static void refused(struct uplink *u, int64_t now_us, const struct frame_refuse *refuse)
 {
     char reason[FRAME_REASON_BYTES + 1];
-    bool lasted = u->state == UPLINK_READY && now_us - u->ready_since_us >= SHORT_SESSION_US;
     if (slice_to_string(refuse->reason, reason, sizeof reason) != 0)
         reason[0] = '\0';
     u->own.refusals++;
     (void)snprintf(u->own.refusal, sizeof u->own.refusal, "%s: %s", frame_refusal_name(refuse->code), reason);
-    if (frame_refusal_greets_now(refuse->code) && (lasted || u->state == UPLINK_READY)) {
-        if (outbox_restart(u->outbox, NULL, 0, 1, NULL) != 0 || !lasted)
-            uplink_lose(u, now_us, NULL);
-        else
-            uplink_greet(u, now_us);
+    if (frame_refusal_greets_now(refuse->code) && u->state == UPLINK_READY) {
+        greet_again(u, now_us);
         return;
     }
     if (!u->said_refused)

@@ -9,6 +9,7 @@
 #include "world.h"
 
 #include <arpa/inet.h>
+#include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,6 +320,67 @@ static void sessions_are_bounded(void **state)
         world_disconnect(&peers[i]);
 }
 
+/* Noise, so that a batch takes its room on the disk. */
+static const struct frame *make_large_batch(uint64_t first_seq)
+{
+    static char noise[256 * 1024];
+    batch_writer_clear(writer);
+    randombytes_buf(noise, sizeof noise);
+    assert_int_equal(batch_writer_add(writer, RECORD_POLICY, 1, (struct slice){noise, sizeof noise}), 0);
+    frame->type = FRAME_BATCH;
+    frame->batch =
+        (struct frame_batch){.greeting = peer->greeting, .epoch = {{1}}, .first_seq = first_seq, .count = 1};
+    assert_int_equal(batch_writer_finish(writer, &frame->batch.body, &frame->batch.hash), 0);
+    return frame;
+}
+
+/* The end of the journal, as its loader would retire it. */
+static struct journal_pos journal_end(void)
+{
+    struct journal_reader *reader;
+    struct journal_record record;
+    struct journal_pos end = {0};
+    assert_int_equal(journal_reader_open(&reader, world.journal, NULL, end, NULL), 0);
+    while (journal_reader_next(reader, &record, NULL) == 0)
+        end = record.next;
+    journal_reader_close(&reader);
+    return end;
+}
+
+static void a_full_journal_acks_nothing_until_there_is_room(void **state)
+{
+    (void)state;
+    world_stop_hub(&world);
+    world.journal_bytes = 8 << 20;
+    world_start_hub(&world);
+    world_disconnect(&peer);
+    peer = world_connect(&world);
+    greet();
+    uint64_t seq = 0;
+    const struct frame *answer;
+    do {
+        assert_true(seq < 100);
+        world_say(peer, make_large_batch(++seq));
+        answer = world_hear(peer);
+    } while (answer->type == FRAME_ACK);
+    assert_int_equal(answer->refuse.code, REFUSAL_FULL);
+    assert_true(seq > 10);
+    assert_true(world_stats(&world).journal_errors > 0);
+    world_say(peer, make_large_batch(seq + 1)); /* it was in flight: must not look like a gap */
+    expect_refusal(REFUSAL_NO_SESSION);
+    answer = world_greet(peer, "mx1", world.api_key);
+    assert_int_equal(answer->type, FRAME_WELCOME);
+    assert_int_equal(answer->welcome.progress[0].last_seq, seq - 1);
+
+    assert_int_equal(journal_retire(world.journal, journal_end(), NULL), 0);
+    bool worked = true;
+    while (worked)
+        assert_int_equal(journal_maintain(world.journal, clock_real_us(), 0, &worked, NULL), 0);
+    world_say(peer, make_large_batch(seq));
+    expect_ack(seq);
+    assert_int_equal(world_stats(&world).gaps, 0);
+}
+
 /* Connections that never say a word are closed by the handshake's time-out; a living edge is not delayed. */
 static void silent_connections_harm_nobody(void **state)
 {
@@ -368,6 +430,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_bad_body_is_refused_and_not_journalled, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bomb_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_oversized_message_ends_its_connection_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_journal_acks_nothing_until_there_is_room, setup, teardown),
         cmocka_unit_test_setup_teardown(sessions_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(silent_connections_harm_nobody, setup, teardown),
     };

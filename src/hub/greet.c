@@ -29,26 +29,39 @@ static void refuse(struct verdict *verdict, enum refusal code, const char *reaso
     verdict->reason[text.n] = '\0';
 }
 
-static struct verdict judge(struct intake *in, const struct peer *peer, struct slice api_key,
-                            const char *edge, struct account_key *key)
+static void note_account(struct intake *in, bool broken, const struct err *err)
+{
+    if (broken && !in->account_broken)
+        log_error("control data cannot be used, edges are refused: look after its file [%s]",
+                  err_detail(err));
+    in->account_broken = broken;
+}
+
+static struct verdict judge_key(struct intake *in, struct slice api_key, const struct ip *address,
+                                struct account_key *key)
 {
     struct verdict verdict = {0};
     struct err err = {0};
     int64_t now_us = clock_real_us();
     *key = (struct account_key){0};
-    int rc = account_key_check(in->account, api_key, &peer->address, SCOPE_INGEST, now_us, key, &err);
-    if (rc != 0) {
+    int rc = account_key_check(in->account, api_key, address, SCOPE_INGEST, now_us, key, &err);
+    if (rc != 0)
         refuse(&verdict, code_of(rc, key, now_us), err_detail(&err));
-    } else {
-        rc = account_edge_pin(in->account, key->tenant, edge, peer->curve_key, now_us, &err);
-        if (rc != 0)
-            refuse(&verdict, rc == ERR_DENIED ? REFUSAL_PINNED : REFUSAL_BUSY, err_detail(&err));
-    }
-    bool broken = verdict.code == REFUSAL_BUSY;
-    if (broken && !in->account_broken)
-        log_error("control data cannot be used, edges are refused: look after its file [%s]",
-                  err_detail(&err));
-    in->account_broken = broken;
+    note_account(in, verdict.code == REFUSAL_BUSY, &err);
+    return verdict;
+}
+
+static struct verdict judge(struct intake *in, const struct peer *peer, struct slice api_key,
+                            const char *edge, struct account_key *key)
+{
+    struct err err = {0};
+    struct verdict verdict = judge_key(in, api_key, &peer->address, key);
+    if (verdict.code != 0)
+        return verdict;
+    int rc = account_edge_pin(in->account, key->tenant, edge, peer->curve_key, clock_real_us(), &err);
+    if (rc != 0)
+        refuse(&verdict, rc == ERR_DENIED ? REFUSAL_PINNED : REFUSAL_BUSY, err_detail(&err));
+    note_account(in, verdict.code == REFUSAL_BUSY, &err);
     return verdict;
 }
 
@@ -118,7 +131,6 @@ static struct session *open_session(struct intake *in, const struct peer *peer,
     session->tenant = edge->tenant;
     session->greeting = hello->greeting;
     session->peer = peer->address;
-    memcpy(session->curve_key, peer->curve_key, sizeof session->curve_key);
     session->api_key_bytes = (uint8_t)hello->api_key.n;
     memcpy(session->api_key, hello->api_key.p, hello->api_key.n);
     session->heard_us = clock_monotonic_us();
@@ -157,13 +169,12 @@ void intake_greet(struct intake *in, const struct peer *peer, const struct frame
     welcome(in, peer, hello, edge, edge->tenant);
 }
 
+/* The pin is not looked at: an edge that the operator made the hub forget would be pinned again. */
 void intake_recheck(struct intake *in, struct session *session)
 {
     struct account_key key;
-    struct peer peer = {.route = session->route, .address = session->peer};
-    memcpy(peer.curve_key, session->curve_key, sizeof peer.curve_key);
     struct slice api_key = {session->api_key, session->api_key_bytes};
-    struct verdict verdict = judge(in, &peer, api_key, session->edge->id, &key);
+    struct verdict verdict = judge_key(in, api_key, &session->peer, &key);
     session->checked = in->check_round;
     if (verdict.code == REFUSAL_BUSY)
         return; /* our own trouble: the session stays */

@@ -36,36 +36,31 @@ struct receive {
 
 /* ---- one round ------------------------------------------------------------------------------- */
 
-/* Takes the remaining parts of a message; true when there was none. */
-static bool drop_rest(void *socket, zmq_msg_t *part)
+/* Takes the parts behind the payload; true when there were any. */
+static bool drop_rest(void *socket, zmq_msg_t *payload)
 {
-    bool none = true;
-    while (zmq_msg_more(part)) {
-        none = false;
-        if (zmq_msg_recv(part, socket, 0) < 0)
+    zmq_msg_t part;
+    bool more = zmq_msg_more(payload);
+    (void)zmq_msg_init(&part);
+    for (bool left = more; left; left = zmq_msg_more(&part))
+        if (zmq_msg_recv(&part, socket, 0) < 0)
             break;
-    }
-    return none;
+    (void)zmq_msg_close(&part);
+    return more;
 }
 
 static void hand_over(struct receive *r, uint8_t socket, zmq_msg_t *id, zmq_msg_t *payload)
 {
     struct peer peer = {.route.socket = socket};
+    struct slice bytes = {zmq_msg_data(payload), zmq_msg_size(payload)};
+    if (drop_rest(r->sockets[socket], payload))
+        bytes.n = 0; /* a frame is one part */
     size_t id_bytes = zmq_msg_size(id);
     if (id_bytes > SESSION_ROUTE_BYTES || curve_peer(payload, &peer.address, peer.curve_key) != 0)
         return; /* libzmq lets no such peer in */
     peer.route.bytes = (uint8_t)id_bytes;
     memcpy(peer.route.id, zmq_msg_data(id), id_bytes);
-    struct slice bytes = {zmq_msg_data(payload), zmq_msg_size(payload)};
-    zmq_msg_t rest;
-    (void)zmq_msg_init(&rest);
-    if (zmq_msg_more(payload)) { /* a frame is one part */
-        bytes.n = 0;
-        if (zmq_msg_recv(&rest, r->sockets[socket], 0) >= 0)
-            (void)drop_rest(r->sockets[socket], &rest);
-    }
     intake_frame(r->intake, &peer, bytes);
-    (void)zmq_msg_close(&rest);
 }
 
 /* False: nothing more at present. */

@@ -24,7 +24,6 @@ struct session {
     struct edge *edge;
     uint32_t tenant, greeting;
     struct ip peer;
-    char curve_key[CURVE_Z85_BYTES];
     uint8_t api_key_bytes;
     char api_key[FRAME_KEY_BYTES]; /* to be checked again when the control data changes */
     int64_t heard_us;              /* monotonic */

@@ -69,7 +69,7 @@ uint32_t world_add_key(struct world *world, unsigned scopes, const char *address
 void world_make(struct world *world)
 {
     char path[WORLD_PATH_BYTES];
-    *world = (struct world){.max_sessions = 100, .window = 8};
+    *world = (struct world){.max_sessions = 100, .window = 8, .journal_bytes = 256 << 20};
     (void)snprintf(world->dir, sizeof world->dir, "/tmp/wire-test-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
     MUST(account_open(&world->account, below(world, "account", path), err));
@@ -93,16 +93,13 @@ void world_remove(struct world *world)
     assert_int_equal(nftw(world->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-static struct journal_options journal_options_of(const char *dir)
-{
-    return (struct journal_options){
-        .dir = dir, .max_bytes = 256 << 20, .segment_bytes = 4 << 20, .keep_unretired = true};
-}
-
 void world_start_hub(struct world *world)
 {
     char journal[WORLD_PATH_BYTES], key[WORLD_PATH_BYTES], account[WORLD_PATH_BYTES], state[WORLD_PATH_BYTES];
-    struct journal_options options = journal_options_of(below(world, "journal", journal));
+    struct journal_options options = {.dir = below(world, "journal", journal),
+                                      .max_bytes = world->journal_bytes,
+                                      .segment_bytes = 1 << 20,
+                                      .keep_unretired = true};
     struct receive_options receive = {.listen = world->endpoint,
                                       .key_file = below(world, "hub.key", key),
                                       .account_path = below(world, "account", account),

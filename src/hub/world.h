@@ -22,6 +22,7 @@ struct world {
     struct journal *journal;
     struct receive *receive;
     uint32_t max_sessions, window;
+    uint64_t journal_bytes;
 };
 
 void world_make(struct world *world);
