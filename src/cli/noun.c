@@ -189,8 +189,12 @@ static int import(struct cli *cli, const struct noun *noun, const char *file, co
     while (rc == 0 && import_next(&lines, buf_slice(&text))) {
         json_t *item = item_of(noun, "", flags);
         rc = import_line(noun->verb, lines.line, item, &cli->err);
-        if (rc != 0 || json_array_append_new(items, item) != 0)
-            rc = blame_line(cli, rc != 0 ? rc : ERR_NO_MEMORY, file, lines.number);
+        if (rc != 0)
+            json_decref(item);
+        else if (json_array_append_new(items, item) != 0)
+            rc = cli_fail(cli, ERR_NO_MEMORY, "out of memory");
+        if (rc != 0)
+            rc = blame_line(cli, rc, file, lines.number);
     }
     if (rc == 0 && json_array_size(items) > 0)
         rc = post(cli, noun->path, items, &reply, &index);
