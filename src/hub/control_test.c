@@ -5,6 +5,7 @@
 #include "base/test.h"
 #include "hub/control.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -189,6 +190,9 @@ static void crowd(struct world *w)
     read_all(late, reply, sizeof reply); /* closed at once, without a word */
     if (reply[0] != '\0')
         (void)snprintf(w->failure, sizeof w->failure, "one too many was served");
+    if (recv(fds[0], reply, 1, MSG_DONTWAIT) != -1 || errno != EAGAIN) /* it was the limit, not the clock */
+        (void)snprintf(w->failure, sizeof w->failure, "the first was closed before the last");
+    reply[0] = '\0';
     close(late);
     for (size_t i = 0; i < CONTROL_VISITS; i++)
         close(fds[i]);
