@@ -661,6 +661,10 @@ static void a_question_that_takes_too_long_ends(void **state)
     query->scope = QUERY_SCOPE_ALL;
     query->timeout_us = 300 * US_PER_SECOND;
     int64_t whole_us = time_question(place, query, 0);
+    for (int i = 0; i < 3; i++) { /* the first one reads and compiles for all */
+        int64_t us = time_question(place, query, 0);
+        whole_us = us < whole_us ? us : whole_us;
+    }
     query->timeout_us = 1000;
     for (int i = 0; i < 10; i++) {
         int64_t us = time_question(place, query, ERR_TIMEOUT);

@@ -27,15 +27,14 @@ static size_t count_words(const char *text, const char *words)
     return count;
 }
 
-/* clang-format off: one question a line */
+/* clang-format off */
 static const char *const questions[] = {
     "{\"measures\":[\"requests\"]}",
     "{\"measures\":[\"messages\",\"bytes\"]}",
     "{\"measures\":[\"bytes\"],\"by\":[\"direction\"]}",
     "{\"measures\":[\"bytes\",\"clients\"],\"by\":[\"stage\",\"tenant\"],\"interval\":\"1h\"}",
     "{\"measures\":[\"bytes\"],\"where\":[{\"column\":\"tenant\",\"op\":\"ne\",\"values\":[77]}]}",
-    "{\"measures\":[\"bytes\"],\"by\":[\"recipient\"],\"where\":[{\"column\":\"tenant\",\"op\":\"in\","
-    "\"values\":[1,2]}]}",
+    "{\"measures\":[\"bytes\"],\"by\":[\"recipient\"],\"where\":[{\"column\":\"tenant\",\"op\":\"in\",\"values\":[1,2]}]}",
 };
 /* clang-format on */
 

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -296,7 +297,9 @@ static void a_full_disk_costs_nothing_that_was_committed(void **state)
     struct fixture fixture;
     struct err err = {0};
     uint64_t rows = 0;
-    if (mount("none", dir, "tmpfs", 0, "size=64m") != 0) {
+    /* in a mount namespace of its own, so that it goes with the process */
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", dir, "tmpfs", 0, "size=64m") != 0) {
         print_message("no rights to mount a small tmpfs (%s): not run here\n", strerror(errno));
         fixture_remove(dir);
         skip();
