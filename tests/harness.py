@@ -129,6 +129,7 @@ def metrics(port):
 def write_settings(path, section, settings):
     lines = [f"[{section}]"] + [f"{key} = {value}" for key, value in settings.items()]
     pathlib.Path(path).write_text("\n".join(lines) + "\n")
+    os.chmod(path, 0o600)  # it holds keys
 
 
 TENANT = "acme"

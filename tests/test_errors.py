@@ -107,10 +107,16 @@ def test_hub_port_is_busy(case, key):
         assert_one_line(case.run("mail-analytics"), TEMPFAIL, port)
 
 
-@pytest.mark.parametrize("key", ["too short", "x" * 41, "", "\x01" * 40], ids=["short", "long", "missing", "binary"])
+@pytest.mark.parametrize("key", ["too short", "x" * 41, ""], ids=["short", "long", "missing"])
 def test_malformed_server_key(case, key):
     case.sections["policy-proxy"]["server_key"] = key
     assert_one_line(case.run("policy-proxy"), CONFIG, "server_key")
+
+
+@BOTH
+def test_configuration_that_is_no_text(case, name):
+    case.sections[name]["log_output"] = "\x01" * 40
+    assert_one_line(case.run(name), CONFIG, case.place / f"{name}.conf", "text")
 
 
 def test_missing_api_key_file(case):
