@@ -9,35 +9,59 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Makes the file before SQLite does, so that nobody else can ever read it. Made by root in a directory of the
- * hub's user, it belongs to that user, or the hub couldn't open it. */
-static int make_private(const char *path, struct err *err)
+/* POSIX locks belong to the process: closing any descriptor of a file lets go of all that the process holds
+ * on it, those of SQLite's other handles as well (then another process thinks itself alone and throws their
+ * WAL away). So a file that exists is never opened here, and a new one is closed before any other thread can
+ * look for it. */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+/* A new file is its maker's. Made by root in a directory of the hub's user, it belongs to that user, or the
+ * hub couldn't open it. */
+static int give_away(int fd, const char *path, struct err *err)
 {
     struct stat dir;
     char parent[4096];
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 && errno == EEXIST)
-        fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    else if (fd >= 0 && geteuid() == 0) {
-        const char *slash = strrchr(path, '/');
-        struct slice name = {path, slash != NULL ? (size_t)(slash - path) + 1 : 0};
-        if (slice_to_string(name.n > 0 ? name : SLICE("."), parent, sizeof parent) == 0 &&
-            stat(parent, &dir) == 0 && dir.st_uid != 0 && fchown(fd, dir.st_uid, dir.st_gid) != 0) {
-            int rc = err_errno(err, errno, "account file %s can't be given to the directory's owner", path);
-            close(fd);
-            return rc;
-        }
-    }
-    if (fd < 0)
-        return err_errno(err, errno, "account file %s can't be opened", path);
-    close(fd);
+    const char *slash = strrchr(path, '/');
+    struct slice name = {path, slash != NULL ? (size_t)(slash - path) + 1 : 0};
+    if (geteuid() == 0 && slice_to_string(name.n > 0 ? name : SLICE("."), parent, sizeof parent) == 0 &&
+        stat(parent, &dir) == 0 && dir.st_uid != 0 && fchown(fd, dir.st_uid, dir.st_gid) != 0)
+        return err_errno(err, errno, "account file %s can't be given to the directory's owner", path);
     return 0;
+}
+
+static int look_at(const char *path, struct err *err)
+{
+    struct stat file;
+    if (lstat(path, &file) == 0 && !S_ISREG(file.st_mode))
+        return err_set(err, ERR_DENIED, "account file %s is no plain file", path);
+    if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0)
+        return err_errno(err, errno, "account file %s can't be opened", path);
+    return 0;
+}
+
+/* Makes the file before SQLite does, so that nobody else can ever read it. */
+static int make_private(const char *path, struct err *err)
+{
+    int rc = 0;
+    (void)pthread_mutex_lock(&making);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0) {
+        rc = give_away(fd, path, err);
+        (void)close(fd);
+    } else if (errno == EEXIST) {
+        rc = look_at(path, err);
+    } else {
+        rc = err_errno(err, errno, "account file %s can't be opened", path);
+    }
+    (void)pthread_mutex_unlock(&making);
+    return rc;
 }
 
 static int configure(struct account *a, struct err *err)

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const char *self; /* this program */
+
 struct fixture {
     char dir[64], path[96];
     struct account *a, *b; /* two handles of one file, as hub and CLI have */
@@ -487,8 +489,35 @@ static void the_audit_takes_lines(void **state)
     assert_int_equal(count, 1);
 }
 
-int main(void)
+/* Another process opens and closes the file. As long as it can't lock what this process has locked, it leaves
+ * the WAL alone; thinking itself the last one, it would throw it away and with it what the handles here write
+ * next. */
+static void another_process_is_kept_from_the_wal(void **state)
 {
+    struct fixture *f = *state;
+    struct account *third = NULL;
+    struct stat st;
+    char command[256], wal[128];
+    (void)make_tenant(f->a, "acme");
+    assert_int_equal(account_open(&third, f->path, NULL), 0);
+    account_close(&third);
+    (void)snprintf(command, sizeof command, "'%s' '%s'", self, f->path);
+    (void)snprintf(wal, sizeof wal, "%s-wal", f->path);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(stat(wal, &st), 0);
+    (void)make_tenant(f->b, "after");
+}
+
+/* With a path: opens and closes that file, as another process. */
+int main(int argc, char **argv)
+{
+    struct account *a = NULL;
+    if (argc == 2) {
+        int rc = account_open(&a, argv[1], NULL);
+        account_close(&a);
+        return rc == 0 ? 0 : 1;
+    }
+    self = argv[0];
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(the_file_is_private),
@@ -507,6 +536,7 @@ int main(void)
         CASE(rules_come_as_one_snapshot),
         CASE(strange_files_are_refused),
         CASE(the_audit_takes_lines),
+        CASE(another_process_is_kept_from_the_wal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
