@@ -478,17 +478,14 @@ static void new_rules_hold_for_what_comes_then(void **state)
     world_close(&w);
 }
 
-/* The journal's directory was lost, the store was not: what comes now lies before the store's cursor. */
-static void another_journal_is_read_from_its_beginning(void **state)
+/* The journal's directory was lost, the store was not: the new journal's numbers lie behind the old cursor.
+ */
+static void a_new_journal_is_read_on_from_its_beginning(void **state)
 {
     (void)state;
     struct world w;
     world_open(&w, "null");
-    for (size_t i = 0; i < 3; i++) { /* a few segments */
-        journal_close(&w.journal);
-        open_journal(&w);
-        send_events(&w, 40, 8, 0);
-    }
+    send_events(&w, 120, 8, 0);
     start(&w);
     wait_for(&w, 120, 0);
     loader_stop(&w.loader);
@@ -498,6 +495,26 @@ static void another_journal_is_read_from_its_beginning(void **state)
     start(&w);
     send_events(&w, 40, 8, 0);
     wait_for(&w, 160, 0);
+    check_rows(&w, 0);
+    world_close(&w);
+}
+
+/* The store was another hub's, or the clock was far ahead when its journal began. */
+static void a_cursor_beyond_the_journal_holds_nothing_up(void **state)
+{
+    (void)state;
+    struct world w;
+    struct store_cursor beyond = {{UINT64_C(1) << 60, 4096}, 3};
+    world_open(&w, "null");
+    assert_int_equal(store_commit(w.store, beyond, NULL), 0);
+    start(&w);
+    send_events(&w, 40, 8, 0);
+    wait_for(&w, 40, 0);
+    check_rows(&w, 0);
+    loader_stop(&w.loader);
+    start(&w); /* and nothing twice */
+    send_events(&w, 40, 8, 0);
+    wait_for(&w, 80, 0);
     check_rows(&w, 0);
     world_close(&w);
 }
@@ -530,7 +547,8 @@ int main(void)
         cmocka_unit_test(restarts_change_nothing),
         cmocka_unit_test(what_cannot_be_read_is_kept_and_passed),
         cmocka_unit_test(new_rules_hold_for_what_comes_then),
-        cmocka_unit_test(another_journal_is_read_from_its_beginning),
+        cmocka_unit_test(a_new_journal_is_read_on_from_its_beginning),
+        cmocka_unit_test(a_cursor_beyond_the_journal_holds_nothing_up),
         cmocka_unit_test(bad_options_are_one_clear_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

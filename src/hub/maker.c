@@ -182,7 +182,7 @@ static const char *open_commit(struct maker *m, const struct journal_record *rec
     return NULL;
 }
 
-/* A store whose journal was replaced: its cursor lies beyond all there is, and every record would be passed
+/* A store that is not of this journal: its cursor lies beyond all there is, and every record would be passed
  * over in silence. Looked at once, at the end of the journal, when this process has written to it: then the
  * cursor's segment or a later one exists, or (retired and removed) there is nothing older to read twice. */
 static int check_cursor(struct maker *m, struct err *err)
@@ -324,8 +324,10 @@ static int find_replay_start(struct maker *m, struct journal_pos end, uint64_t *
     int rc = journal_reader_seek(m->reader, (struct journal_pos){0, 0}, err);
     if (rc == 0)
         rc = journal_reader_next(m->reader, &oldest, err);
-    while (rc == 0 && *start > oldest.pos.segment && events < MAKER_REPLAY_EVENTS &&
-           (newest_us == INT64_MIN || oldest_us > newest_us - 2 * CONSOLIDATE_IDLE_US)) {
+    for (unsigned steps = 0;
+         steps < JOURNAL_SEGMENTS && rc == 0 && *start > oldest.pos.segment && events < MAKER_REPLAY_EVENTS &&
+         (newest_us == INT64_MIN || oldest_us > newest_us - 2 * CONSOLIDATE_IDLE_US);
+         steps++) {
         struct stretch stretch;
         rc = measure_segment(m, *start - 1, end, &stretch, err);
         events += stretch.events;
