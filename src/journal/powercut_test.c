@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,6 +118,7 @@ static pid_t start_child(const char *dir, const char *ring_dir, const char *repo
     pid_t pid = fork();
     if (pid != 0)
         return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody behind */
     setenv("LD_PRELOAD", library, 1);
     setenv("POWERCUT_LOG", log, 1);
     execl(self, self, "child", dir, ring_dir, report, always ? "always" : "interval", (char *)NULL);

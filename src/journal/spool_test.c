@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -437,6 +438,7 @@ static struct report *shared_report(void)
 /* Appends as fast as the spool takes it, until killed. */
 static void append_for_ever(const struct spool_options *options, struct report *report)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody behind */
     struct spool *spool;
     if (spool_open(&spool, options, NULL) != 0)
         _exit(1);
@@ -454,6 +456,7 @@ static void append_to_ring(const struct spool_options *options, struct report *r
                            bool written)
 {
     struct spool *spool;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (written) /* before the open, which carries off what is there */
         disk_hang_after_writes(true);
     else

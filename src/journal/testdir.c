@@ -42,7 +42,7 @@ void testdir_empty(const char *dir)
 int testdir_remove(void **state)
 {
     testdir_empty(*state);
-    need(rmdir(*state) == 0, *state);
+    (void)rmdir(*state); /* after a failure the spool's thread may still write there */
     free(*state);
     return 0;
 }
