@@ -52,6 +52,9 @@ int db_error(struct account *a, struct err *err)
         return err_set(err, code, "%s", said);
     case ERR_BUSY:
         return err_set(err, code, "the account file is in use by another process (%s), try again", said);
+    case ERR_FULL:
+        return err_set(err, code, "account file %s: no space left (%s): make room on its disk",
+                       sqlite3_db_filename(a->db, "main"), said);
     default:
         return err_set(err, code, "account file %s: %s", sqlite3_db_filename(a->db, "main"), said);
     }

@@ -10,6 +10,7 @@
 #include "loop/conn.h"
 #include "loop/ticker.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -28,6 +29,8 @@ struct visit {
     uv_write_t write;
     struct store *store; /* as it was when the handler was started */
     int status;
+    _Atomic bool worker_has_it; /* passes the visit to the worker and back; libuv's locks do that already, */
+                                /* but race detectors can't look into libuv */
     bool working, closed, answered;
 };
 
@@ -162,9 +165,8 @@ static void give_back(struct control *control, struct handle *handle)
 }
 
 /* Worker thread. */
-static void work(uv_work_t *request)
+static void answer(struct visit *visit)
 {
-    struct visit *visit = request->data;
     struct err err = {0};
     struct api_context context = visit->control->context;
     struct handle *handle = borrow_handle(visit->control, &err);
@@ -192,9 +194,18 @@ static void work(uv_work_t *request)
     give_back(visit->control, handle);
 }
 
+static void work(uv_work_t *request)
+{
+    struct visit *visit = request->data;
+    if (visit->worker_has_it)
+        answer(visit);
+    visit->worker_has_it = false;
+}
+
 static void worked(uv_work_t *request, int status)
 {
     struct visit *visit = request->data;
+    assert(status != 0 || !visit->worker_has_it);
     visit->working = false;
     if (visit->closed)
         free_visit(visit);
@@ -211,6 +222,7 @@ static void start_work(struct visit *visit)
     visit->store = visit->control->context.store;
     visit->work.data = visit;
     visit->working = true;
+    visit->worker_has_it = true;
     if (uv_queue_work(visit->control->loop, &visit->work, work, worked) != 0) {
         visit->working = false;
         leave(visit);
