@@ -34,12 +34,6 @@ int verb_serve(struct cli *cli)
     int rc = cli_flags(cli, NULL, 0, NULL, 0, &n);
     if (rc != 0)
         return rc;
-    if (cli->settings->mongo_uri[0] != '\0')
-        return cli_fail(
-            cli, ERR_UNSUPPORTED,
-            "mongo_uri (-U): the mongodb engine is not in this build; remove the setting, the store is "
-            "%s",
-            cli->settings->store);
     switch (config_request(cli->config)->command) {
     case CONFIG_COMMAND_STOP:
         return signal_running(cli, SIGTERM, STOP_WAIT_US);

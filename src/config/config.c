@@ -180,13 +180,13 @@ static int check_together(struct config *config, struct err *err)
 {
     struct endpoint endpoint;
 
-    if (config->program == PROGRAM_MAIL_ANALYTICS) {
-        if (*config->view.hub.mongo_uri)
-            log_warning(
-                "config: mongo_uri has no effect, the mongodb engine is not in this build: remove it (%s)",
-                origin_of(config, "mongo_uri"));
+    if (config->program == PROGRAM_MAIL_ANALYTICS && *config->view.hub.mongo_uri)
+        return err_set(
+            err, ERR_UNSUPPORTED,
+            "mongo_uri: the mongodb engine is not in this build; remove the setting (%s), the store is %s",
+            origin_of(config, "mongo_uri"), config->view.hub.store);
+    if (config->program == PROGRAM_MAIL_ANALYTICS)
         return 0;
-    }
     int rc = read_api_key(config, err);
     if (rc < 0)
         return rc;
