@@ -7,7 +7,21 @@
 #include "hub/paths.h"
 #include "wire/curve.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Made by root in a directory of the hub's user, the key is that user's, or the hub couldn't read it. */
+static int give_to_owner(const struct hub_paths *paths, const char *public_path, struct err *err)
+{
+    struct stat dir;
+    if (geteuid() != 0 || stat(paths->data, &dir) != 0 || dir.st_uid == 0)
+        return 0;
+    if (lchown(paths->key, dir.st_uid, dir.st_gid) != 0 || lchown(public_path, dir.st_uid, dir.st_gid) != 0)
+        return err_errno(err, errno, "%s can't be given to the owner of %s", paths->key, paths->data);
+    return 0;
+}
 
 /* The key file needs no hub; the public half lies beside it for those who may not read the secret one. */
 int verb_key(struct cli *cli)
@@ -30,6 +44,8 @@ int verb_key(struct cli *cli)
         rc = paths_make(&paths, false, &cli->err);
         if (rc == 0)
             rc = curve_keys_load(&keys, paths.key, &cli->err);
+        if (rc == 0)
+            rc = give_to_owner(&paths, public_path, &cli->err);
     }
     if (rc == 0 && cli->json)
         printf("{\"server_key\":\"%s\"}\n", keys.public_key); /* Z85 has no quote and no backslash */

@@ -109,7 +109,8 @@ static int read_duration(struct parse *parse, const json_t *json, const char *na
     if (!json_is_string(json) || text_to_duration_us(slice_of(json_string_value(json)), out) != 0 ||
         *out < US_PER_SECOND || *out % US_PER_SECOND != 0)
         return err_set(parse->err, ERR_INVALID,
-                       "%s: a duration of whole seconds, such as 30s, 5m, 1h, 7d, as a string", name);
+                       "%s: a duration of whole seconds, such as 30s, 5m, 1h, 7d, as a string, not '%s'",
+                       name, value_shown(string_of(json)));
     return 0;
 }
 

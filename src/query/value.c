@@ -180,7 +180,9 @@ int value_parse(enum column column, enum query_op op, const json_t *json, const 
     if (rc == ERR_NO_MEMORY)
         return err_set(err, rc, "out of memory");
     if (rc != 0)
-        return err_set(err, ERR_INVALID, "%s: %s takes %s", name, info->name, value_expected(column, op));
+        return err_set(err, ERR_INVALID, "%s: %s takes %s, not '%s'", name, info->name,
+                       value_expected(column, op),
+                       json_is_string(json) ? value_shown(json_string_value(json)) : "something else");
     out->absent = matches && info->nullable && means_absent(info->type, out);
     if (op == OP_PREFIX && out->text.n == 0)
         return err_set(err, ERR_INVALID, "%s: an empty prefix fits everything; leave the filter out", name);
