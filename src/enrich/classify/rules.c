@@ -367,7 +367,7 @@ void rules_classify(const struct rules *rules, struct event *event)
          [RULES_DOMAIN_NONE] = DIRECTION_UNKNOWN},
         {[RULES_DOMAIN_FOREIGN] = DIRECTION_OUT,
          [RULES_DOMAIN_OWN] = DIRECTION_INTERNAL,
-         [RULES_DOMAIN_RELAYED] = DIRECTION_OUT,
+         [RULES_DOMAIN_RELAYED] = DIRECTION_RELAY,
          [RULES_DOMAIN_NONE] = DIRECTION_UNKNOWN},
     };
     const struct tenant *tenant = find_tenant(rules, event->tenant);

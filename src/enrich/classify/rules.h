@@ -5,10 +5,10 @@
  *
  *   client    | recipient's domain            | direction
  *   trusted   | own                           | internal
- *   trusted   | foreign or relayed            | out
+ *   trusted   | foreign                       | out
  *   untrusted | own                           | in
- *   untrusted | relayed                       | relay
  *   untrusted | foreign                       | relay
+ *   any       | relayed                       | relay
  *   any       | no recipient, no domain       | unknown (consolidate may know better)
  * A client is trusted when it logged in (sasl_username) or when the longest prefix that holds client_address
  * is marked trusted. A domain rule holds for its subdomains when marked so; the longest rule wins. Domains

@@ -56,7 +56,7 @@ static void the_documented_table(void **state)
     } cases[] = {
         {"trusted, own", 1, "192.0.2.5", "", "example.org", DIRECTION_INTERNAL},
         {"trusted, foreign", 1, "192.0.2.5", "", "elsewhere.test", DIRECTION_OUT},
-        {"trusted, relayed", 1, "192.0.2.5", "", "relay.example.org", DIRECTION_OUT},
+        {"trusted, relayed", 1, "192.0.2.5", "", "relay.example.org", DIRECTION_RELAY},
         {"untrusted, own", 1, "198.51.100.1", "", "example.org", DIRECTION_IN},
         {"untrusted, relayed", 1, "198.51.100.1", "", "relay.example.org", DIRECTION_RELAY},
         {"untrusted, foreign", 1, "198.51.100.1", "", "elsewhere.test", DIRECTION_RELAY},
@@ -64,7 +64,8 @@ static void the_documented_table(void **state)
         {"trusted, none", 1, "192.0.2.5", "", "", DIRECTION_UNKNOWN},
         {"trusted IPv6, own", 1, "2001:db8::1", "", "example.org", DIRECTION_INTERNAL},
         {"trusted IPv6, foreign", 1, "2001:db8::1", "", "elsewhere.test", DIRECTION_OUT},
-        {"trusted IPv6, relayed", 1, "2001:db8::1", "", "relay.example.org", DIRECTION_OUT},
+        {"trusted IPv6, relayed", 1, "2001:db8::1", "", "relay.example.org", DIRECTION_RELAY},
+        {"login, relayed", 1, "198.51.100.1", "alice", "relay.example.org", DIRECTION_RELAY},
         {"untrusted IPv6, own", 1, "2001:db9::1", "", "example.org", DIRECTION_IN},
         {"untrusted IPv6, relayed", 1, "2001:db9::1", "", "relay.example.org", DIRECTION_RELAY},
         {"untrusted IPv6, foreign", 1, "2001:db9::1", "", "elsewhere.test", DIRECTION_RELAY},
