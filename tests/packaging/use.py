@@ -62,12 +62,18 @@ def main():
     start("policy-proxy", "/usr/sbin/policy-proxy")
     wait_until(answer, "an answer of the proxy")
 
+    rows = []
+
     def stored():
-        rows = json.loads(inside("mail-analytics", "query", "--measure", "requests", "--by", "direction", "--since", "1h",
+        rows[:] = json.loads(inside("mail-analytics", "query", "--measure", "requests", "--by", "direction", "--since", "1h",
                                  "--json"))["rows"]
         return rows and rows[0]["direction"] == "in" and rows[0]["requests"] >= 1
 
-    wait_until(stored, "the event in the store", pause_s=0.2)
+    try:
+        wait_until(stored, "the event in the store", pause_s=0.2)
+    except AssertionError:
+        print(f"what is stored: {rows}, status: {inside('mail-analytics', 'status')}")
+        raise
     for name, child in reversed(children):
         child.terminate()
         assert child.wait(60) == 0, f"{name} ended with {child.returncode}"
