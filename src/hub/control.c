@@ -11,6 +11,7 @@
 #include "loop/ticker.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -45,7 +46,7 @@ struct control {
     struct acceptor *acceptor;
     struct api_context context;
     const char *account_path;
-    uv_mutex_t lock; /* of idle */
+    pthread_mutex_t lock; /* of idle */
     struct handle *idle;
     struct visit *visits;
     int visit_count;
@@ -63,7 +64,7 @@ static void free_when_done(struct control *control)
         account_close(&handle->account);
         free(handle);
     }
-    uv_mutex_destroy(&control->lock);
+    pthread_mutex_destroy(&control->lock);
     free(control);
 }
 
@@ -139,11 +140,11 @@ static void refuse(struct visit *visit, int rc, const char *why)
 
 static struct handle *borrow_handle(struct control *control, struct err *err)
 {
-    uv_mutex_lock(&control->lock);
+    pthread_mutex_lock(&control->lock);
     struct handle *handle = control->idle;
     if (handle != NULL)
         control->idle = handle->next;
-    uv_mutex_unlock(&control->lock);
+    pthread_mutex_unlock(&control->lock);
     if (handle != NULL)
         return handle;
     handle = calloc(1, sizeof *handle);
@@ -158,10 +159,10 @@ static struct handle *borrow_handle(struct control *control, struct err *err)
 
 static void give_back(struct control *control, struct handle *handle)
 {
-    uv_mutex_lock(&control->lock);
+    pthread_mutex_lock(&control->lock);
     handle->next = control->idle;
     control->idle = handle;
-    uv_mutex_unlock(&control->lock);
+    pthread_mutex_unlock(&control->lock);
 }
 
 /* Worker thread. */
@@ -196,7 +197,7 @@ static void answer(struct visit *visit)
 
 static void work(uv_work_t *request)
 {
-    struct visit *visit = request->data;
+    struct visit *visit = (struct visit *)((char *)request - offsetof(struct visit, work));
     if (visit->worker_has_it)
         answer(visit);
     visit->worker_has_it = false;
@@ -204,7 +205,7 @@ static void work(uv_work_t *request)
 
 static void worked(uv_work_t *request, int status)
 {
-    struct visit *visit = request->data;
+    struct visit *visit = (struct visit *)((char *)request - offsetof(struct visit, work));
     assert(status != 0 || !visit->worker_has_it);
     visit->working = false;
     if (visit->closed)
@@ -220,7 +221,6 @@ static void start_work(struct visit *visit)
     ticker_stop(visit->timeout);
     buf_init(&visit->out, CONTROL_REPLY_BYTES);
     visit->store = visit->control->context.store;
-    visit->work.data = visit;
     visit->working = true;
     visit->worker_has_it = true;
     if (uv_queue_work(visit->control->loop, &visit->work, work, worked) != 0) {
@@ -325,9 +325,11 @@ int control_open(struct control **out, uv_loop_t *loop, const struct control_opt
     control->context = options->context;
     control->context.store = NULL;
     control->account_path = options->account_path;
-    int rc = uv_mutex_init(&control->lock) != 0 ? err_set(err, ERR_NO_MEMORY, "no memory for a mutex") : 0;
+    int rc = pthread_mutex_init(&control->lock, NULL) != 0
+                 ? err_set(err, ERR_NO_MEMORY, "no memory for a mutex")
+                 : 0;
     if (rc == 0 && (rc = listen_at(control, options->path, err)) != 0)
-        uv_mutex_destroy(&control->lock);
+        pthread_mutex_destroy(&control->lock);
     if (rc != 0)
         free(control);
     else

@@ -11,6 +11,7 @@
 #include "loop/ticker.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -20,7 +21,7 @@ enum { TICK_MS = 1000, STOP_STEP_MS = 20 };
 struct direct {
     struct direct_options options;
     uv_loop_t loop;
-    uv_thread_t thread;
+    pthread_t thread;
     uv_async_t stop;
     struct account *account;
     uint64_t generation;
@@ -28,7 +29,7 @@ struct direct {
     struct ticker *tick, *stopper;
     struct inlet *inlets[DIRECT_INLETS];
     size_t inlet_count;
-    uv_mutex_t lock; /* of stats */
+    pthread_mutex_t lock; /* of stats */
     struct direct_stats stats;
 };
 
@@ -132,10 +133,10 @@ static void on_tick(void *arg)
         /* making a inlet may have written a key of its own */
         direct->generation = account_generation(direct->account, &generation, NULL) == 0 ? generation : 0;
     }
-    uv_mutex_lock(&direct->lock);
+    pthread_mutex_lock(&direct->lock);
     direct->stats = (struct direct_stats){direct->inlet_count, stats->open, stats->refused, stats->requests,
                                           stats->answered_lost};
-    uv_mutex_unlock(&direct->lock);
+    pthread_mutex_unlock(&direct->lock);
 }
 
 /* What is in the backlog and in the sockets is answered before they close. */
@@ -155,10 +156,15 @@ static void on_stop(uv_async_t *async)
     ticker_set(direct->stopper, STOP_STEP_MS, 0);
 }
 
-static void run(void *arg)
+static void run(struct direct *direct)
 {
-    struct direct *direct = arg;
     (void)uv_run(&direct->loop, UV_RUN_DEFAULT);
+}
+
+static void *run_thread(void *arg)
+{
+    run(arg);
+    return NULL;
 }
 
 static int open_port(struct direct *direct, struct err *err)
@@ -198,7 +204,9 @@ static int prepare(struct direct *direct, struct err *err)
         return rc;
     look_again(direct);
     ticker_set(direct->tick, TICK_MS, TICK_MS);
-    return uv_thread_create(&direct->thread, run, direct) == 0 ? 0 : err_set(err, ERR_NO_MEMORY, "no thread");
+    return pthread_create(&direct->thread, NULL, run_thread, direct) == 0
+               ? 0
+               : err_set(err, ERR_NO_MEMORY, "no thread");
 }
 
 /* The thread has ended, or never began. */
@@ -208,14 +216,14 @@ static void release(struct direct *direct)
         inlet_close(&direct->inlets[i], DRAIN_US);
     account_close(&direct->account);
     (void)uv_loop_close(&direct->loop);
-    uv_mutex_destroy(&direct->lock);
+    pthread_mutex_destroy(&direct->lock);
     free(direct);
 }
 
 int direct_start(struct direct **out, const struct direct_options *options, struct err *err)
 {
     struct direct *direct = calloc(1, sizeof *direct);
-    if (direct == NULL || uv_loop_init(&direct->loop) != 0 || uv_mutex_init(&direct->lock) != 0 ||
+    if (direct == NULL || uv_loop_init(&direct->loop) != 0 || pthread_mutex_init(&direct->lock, NULL) != 0 ||
         uv_async_init(&direct->loop, &direct->stop, on_stop) != 0) {
         free(direct); /* at start-up: the process ends with this error */
         return err_set(err, ERR_NO_MEMORY, "no memory for policy_listen");
@@ -240,13 +248,13 @@ void direct_stop(struct direct **direct)
     if (self == NULL)
         return;
     (void)uv_async_send(&self->stop);
-    (void)uv_thread_join(&self->thread);
+    (void)pthread_join(self->thread, NULL);
     release(self);
 }
 
 void direct_get_stats(struct direct *direct, struct direct_stats *out)
 {
-    uv_mutex_lock(&direct->lock);
+    pthread_mutex_lock(&direct->lock);
     *out = direct->stats;
-    uv_mutex_unlock(&direct->lock);
+    pthread_mutex_unlock(&direct->lock);
 }

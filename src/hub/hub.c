@@ -13,6 +13,7 @@
 #include "loop/signals.h"
 #include "paths.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,9 +44,10 @@ struct hub {
     struct ticker *watchdog, *retry;
     uv_work_t opening; /* of the store, by a worker */
     bool stopping;
+    _Atomic bool opener_has_it; /* opened and open_error; see control.c */
     struct store *opened;
     struct err open_error;
-    uv_mutex_t lock; /* of store_error */
+    pthread_mutex_t lock; /* of store_error */
     char store_error[ERR_DETAIL_BYTES];
     char public_key[41];
     int64_t started_us;
@@ -75,9 +77,9 @@ static void take_figures(struct hub *hub, struct figures *out)
         direct_get_stats(hub->direct, &out->direct);
     if (store != NULL)
         store_get_stats(store, &out->store);
-    uv_mutex_lock(&hub->lock);
+    pthread_mutex_lock(&hub->lock);
     memcpy(out->store_error, hub->store_error, sizeof out->store_error);
-    uv_mutex_unlock(&hub->lock);
+    pthread_mutex_unlock(&hub->lock);
     if (loader == NULL)
         return;
     loader_get_stats(loader, &out->loader);
@@ -108,7 +110,8 @@ static int write_edges(void *arg, uint32_t tenant, struct buf *json)
 /* Worker thread, or the start. */
 static void open_store(uv_work_t *work)
 {
-    struct hub *hub = work->data;
+    struct hub *hub = (struct hub *)((char *)work - offsetof(struct hub, opening));
+    hub->opener_has_it = true;
     struct store_options options = {
         .engine = hub->settings->store,
         .dir = hub->paths.store,
@@ -117,14 +120,15 @@ static void open_store(uv_work_t *work)
     };
     hub->open_error = (struct err){0};
     hub->open_error.code = store_open(&hub->opened, &options, &hub->open_error);
+    hub->opener_has_it = false;
 }
 
 static void note_store_error(struct hub *hub, const char *text)
 {
-    uv_mutex_lock(&hub->lock);
+    pthread_mutex_lock(&hub->lock);
     bool news = strcmp(hub->store_error, text) != 0;
     (void)snprintf(hub->store_error, sizeof hub->store_error, "%s", text);
-    uv_mutex_unlock(&hub->lock);
+    pthread_mutex_unlock(&hub->lock);
     if (news && text[0] != '\0')
         log_error("store: %s; what edges send is kept in the journal, the store is tried again every %d s",
                   text, STORE_RETRY_MS / 1000);
@@ -173,15 +177,14 @@ static void use_store(struct hub *hub)
 
 static void store_opened(uv_work_t *work, int status)
 {
-    struct hub *hub = work->data;
-    (void)status;
-    use_store(hub);
+    struct hub *hub = (struct hub *)((char *)work - offsetof(struct hub, opening));
+    if (status == 0 && !hub->opener_has_it)
+        use_store(hub);
 }
 
 static void retry_store(void *arg)
 {
     struct hub *hub = arg;
-    hub->opening.data = hub;
     if (uv_queue_work(&hub->loop, &hub->opening, open_store, store_opened) != 0)
         ticker_set(hub->retry, STORE_RETRY_MS, 0);
 }
@@ -328,7 +331,6 @@ static int start(struct hub *hub, struct err *err)
         rc = start_loop_parts(hub, err);
     if (rc != 0)
         return rc;
-    hub->opening.data = hub;
     open_store(&hub->opening); /* here and now the first time, so that "ready" means answers */
     use_store(hub);
     return 0;
@@ -377,7 +379,7 @@ int hub_run(const struct config *config, struct err *err)
     hub->settings = config_hub(config);
     hub->started_us = clock_monotonic_us();
     size_thread_pool(hub->settings->query_threads);
-    int rc = uv_loop_init(&hub->loop) != 0 || uv_mutex_init(&hub->lock) != 0
+    int rc = uv_loop_init(&hub->loop) != 0 || pthread_mutex_init(&hub->lock, NULL) != 0
                  ? err_set(err, ERR_NO_MEMORY, "no memory for the loop")
                  : 0;
     if (rc == 0 && (rc = start(hub, err)) == 0) {
@@ -388,7 +390,7 @@ int hub_run(const struct config *config, struct err *err)
     }
     stop(hub);
     (void)uv_loop_close(&hub->loop);
-    uv_mutex_destroy(&hub->lock);
+    pthread_mutex_destroy(&hub->lock);
     free(hub);
     if (rc == 0)
         log_info("hub: stopped");
