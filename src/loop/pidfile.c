@@ -5,18 +5,21 @@
 #include "pidfile.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_NS = 20 * 1000 * 1000 };
+enum { POLL_NS = 20 * 1000 * 1000, TEXT_BYTES = 12, PATH_BYTES = 4096 };
 
 struct pidfile {
     int fd;
@@ -32,6 +35,34 @@ static long read_pid(int fd)
     return strtol(text, NULL, 10);
 }
 
+/* Made by root it belongs to the directory's owner, whom the next start may run as. */
+static int take_over(int fd, const char *path, struct err *err)
+{
+    char copy[PATH_BYTES];
+    struct stat st, dir;
+    if (fstat(fd, &st) != 0)
+        return err_errno(err, errno, "pid file %s cannot be used", path);
+    if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
+        return err_set(err, ERR_DENIED, "pid file %s is a link or no file (remove it)", path);
+    (void)snprintf(copy, sizeof copy, "%s", path);
+    if (geteuid() == 0 && (stat(dirname(copy), &dir) != 0 || fchown(fd, dir.st_uid, dir.st_gid) != 0))
+        return err_errno(err, errno, "pid file %s cannot be given to its directory's owner", path);
+    return 0;
+}
+
+/* Always over the same bytes, so that a start needs no space on a disk that is full. The lock is what counts:
+ * without a number the program runs all the same. */
+static void write_pid(int fd, const char *path)
+{
+    char text[TEXT_BYTES + 1];
+    (void)snprintf(text, sizeof text, "%-*d\n", TEXT_BYTES - 1, (int)getpid());
+    if (pwrite(fd, text, TEXT_BYTES, 0) == TEXT_BYTES && ftruncate(fd, TEXT_BYTES) == 0)
+        return;
+    log_warning("pid file %s cannot be written, -c stop and -c reload will not work: make room [%m]", path);
+    int ignored = ftruncate(fd, 0); /* a stale number would be signalled */
+    (void)ignored;
+}
+
 int pidfile_open(struct pidfile **out, const char *path, struct err *err)
 {
     struct pidfile *pidfile = calloc(1, sizeof *pidfile);
@@ -42,26 +73,31 @@ int pidfile_open(struct pidfile **out, const char *path, struct err *err)
     if (rc == 0 && flock(pidfile->fd, LOCK_EX | LOCK_NB) != 0)
         rc = err_set(err, ERR_BUSY, "already running as process %ld (its pid file %s is locked)",
                      read_pid(pidfile->fd), path);
-    if (rc == 0 && (ftruncate(pidfile->fd, 0) != 0 || dprintf(pidfile->fd, "%d\n", (int)getpid()) < 0))
-        rc = err_errno(err, errno, "pid file %s cannot be written", path);
+    if (rc == 0)
+        rc = take_over(pidfile->fd, path, err);
     if (rc != 0) {
         if (pidfile->fd >= 0)
             close(pidfile->fd);
         free(pidfile);
         return rc;
     }
+    write_pid(pidfile->fd, path);
     *out = pidfile;
     return 0;
 }
 
 void pidfile_close(struct pidfile **pidfile)
 {
+    static const char blank[TEXT_BYTES] = "           \n";
     struct pidfile *self = *pidfile;
     *pidfile = NULL;
     if (self == NULL)
         return;
-    int ignored = ftruncate(self->fd, 0); /* not unlinked: another may hold it open, waiting for the lock */
-    (void)ignored;
+    /* not unlinked: another may hold it open, waiting for the lock */
+    if (pwrite(self->fd, blank, TEXT_BYTES, 0) != TEXT_BYTES) {
+        int ignored = ftruncate(self->fd, 0);
+        (void)ignored;
+    }
     close(self->fd);
     free(self);
 }

@@ -12,9 +12,10 @@
 
 struct pidfile;
 
-/* Makes, locks and writes it, with the caller's pid: after process_detach. ERR_BUSY: its owner lives. */
+/* Makes, locks and writes it, with the caller's pid: after process_detach. ERR_BUSY: its owner lives. On a
+ * disk without space it stays empty and the program runs all the same. */
 MUST_CHECK int pidfile_open(struct pidfile **out, const char *path, struct err *err);
-void pidfile_close(struct pidfile **pidfile); /* empties the file, nulls *pidfile; safe on NULL */
+void pidfile_close(struct pidfile **pidfile); /* blanks the file, nulls *pidfile; safe on NULL */
 
 /* Sends signum to the living owner and, with wait_us > 0, waits until it is gone. ERR_UNAVAILABLE: nobody
  * runs; ERR_TIMEOUT: it is still there; ERR_DENIED. */

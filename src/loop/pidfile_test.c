@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +81,48 @@ static void closing_lets_the_next_one_in(void **state)
     assert_int_equal(pidfile_open(&pidfile, "/nonexistent/p", NULL), ERR_NOT_FOUND);
 }
 
+/* A full disk must not keep a program from running: no byte can be written here. */
+static void without_space_it_is_held_and_empty(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    (void)unlink(path);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        struct pidfile *pidfile;
+        (void)signal(SIGXFSZ, SIG_IGN);
+        if (setrlimit(RLIMIT_FSIZE, &none) != 0 || pidfile_open(&pidfile, path, NULL) != 0)
+            _exit(1);
+        _exit(pidfile_signal(path, SIGKILL, 0, &err) == ERR_CORRUPT ? 0 : 2);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void a_link_is_refused(void **state)
+{
+    (void)state;
+    struct pidfile *pidfile;
+    char other[80];
+    (void)snprintf(other, sizeof other, "%s.other", path);
+    (void)unlink(path);
+    FILE *file = fopen(other, "w");
+    assert_non_null(file);
+    assert_true(fputs("precious", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(link(other, path), 0);
+    assert_int_equal(pidfile_open(&pidfile, path, NULL), ERR_DENIED);
+    file = fopen(other, "r");
+    assert_non_null(file);
+    assert_int_equal(fgetc(file), 'p');
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(unlink(other), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/pidfile-test-XXXXXX";
@@ -90,6 +133,8 @@ int main(void)
         cmocka_unit_test(only_a_living_owner_is_signalled),
         cmocka_unit_test(who_does_not_stop_times_out),
         cmocka_unit_test(closing_lets_the_next_one_in),
+        cmocka_unit_test(without_space_it_is_held_and_empty),
+        cmocka_unit_test(a_link_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     (void)unlink(path);
