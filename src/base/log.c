@@ -30,10 +30,16 @@ static int open_file(struct err *err)
     int fd = open(state.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0)
         return err_errno(err, errno, "log file %s cannot be opened", state.path);
-    int old = atomic_exchange(&state.fd, fd);
-    if (old > STDERR_FILENO)
-        close(old);
-    return 0;
+    int old = atomic_load(&state.fd);
+    if (old <= STDERR_FILENO) {
+        atomic_store(&state.fd, fd);
+        return 0;
+    }
+    /* The number stays: another thread is perhaps about to write to it, and closed, it could be a journal's.
+     */
+    int rc = dup3(fd, old, O_CLOEXEC) >= 0 ? 0 : err_errno(err, errno, "log file %s", state.path);
+    close(fd);
+    return rc;
 }
 
 int log_open(const char *program, enum log_level level, const char *output, struct err *err)
