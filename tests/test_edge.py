@@ -353,6 +353,22 @@ def test_a_wrong_configuration_is_not_loaded(edge):
     assert edge.metrics()["policy_proxy_reloads_total"] == 0
 
 
+def test_a_damaged_key_holds_no_mail_and_a_reload_mends_it(place, started):
+    spool = place / "edge" / "spool"
+    spool.mkdir(parents=True)
+    (spool / "edge.key").touch(0o600)
+    edge = started(Proxy(place / "edge", settings={"ring_dir": f"/dev/shm/{place.name}"})).ready()
+    with PolicyClient(edge.port) as client:
+        client.ask(request())
+    assert "holds no key" in edge.log() and "then reload" in edge.log()
+    (spool / "edge.key").unlink()
+    edge.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: edge.metrics()["policy_proxy_reloads_total"] == 1, "reloaded")
+    wait_until(lambda: "hub is not reached" in edge.log(), "the uplink is at work")
+    assert edge.stop() == 0
+    assert spooled(edge) == request()
+
+
 def state_of(pid):
     """Z: dead, not yet buried by this machine's init."""
     try:

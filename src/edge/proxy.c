@@ -253,10 +253,18 @@ static int start_spool(struct proxy *proxy, struct err *err)
     return spool_on_sync(proxy->spool, tell_synced, &proxy->synced);
 }
 
+/* A wrong setting ends the start. A key file or a disk that fails does not: mail is answered without a hub.
+ */
 static int start_uplink(struct proxy *proxy, struct err *err)
 {
-    if (identity_can_greet(proxy->identity))
-        return uplink_start(&proxy->uplink, &proxy->identity->uplink, proxy->spool, err);
+    if (identity_can_greet(proxy->identity)) {
+        int rc = uplink_start(&proxy->uplink, &proxy->identity->uplink, proxy->spool, err);
+        if (rc == 0 || rc == ERR_CONFIG)
+            return rc;
+        log_error("nothing is sent, records only gather in %s: %s; mend it, then reload",
+                  proxy->identity->spool_dir, err_detail(err));
+        return 0;
+    }
     log_warning("nothing is sent, records only gather in %s: " IDENTITY_MISSING, proxy->identity->spool_dir);
     return 0;
 }

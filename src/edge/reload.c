@@ -129,7 +129,9 @@ static void after_load(uv_work_t *work, int status)
         finish(reload);
         return;
     }
-    bool same_hub = identity_equal(proxy->identity, reload->identity);
+    /* Without an uplink there is one to start, even for the same hub: the last start of one failed. */
+    bool same_hub = identity_equal(proxy->identity, reload->identity) &&
+                    (proxy->uplink != NULL || !identity_can_greet(reload->identity));
     apply(reload);
     if (!identity_can_greet(reload->identity))
         log_warning("nothing is sent, records only gather in %s: " IDENTITY_MISSING,
