@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mail-analytics demo`: a past over the wire, then live mail through the policy port."""
+import json
 import re
 import signal
 import subprocess
@@ -44,6 +45,9 @@ def test_past_then_live_mail(hub, proxy, place):
     assert messages.keys() == {"in", "out", "internal", "relay", "unknown"} or messages.keys() == {
         "in", "out", "internal", "relay"}
     assert 0.5 < messages["in"] / total < 0.75 and 0.15 < messages["out"] / total < 0.4
+
+    edges = {row["id"]: row for row in json.loads(hub.cli("edge", "list", "--json").stdout)["rows"]}
+    assert edges["demo-history"]["gaps"] == 0
 
     # Again: the past is not shipped twice.
     began = time.monotonic()
