@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -337,6 +338,42 @@ static void a_full_disk_costs_nothing_that_was_committed(void **state)
     fixture_remove(dir);
 }
 
+/* The machine's trouble is no damage: nothing is set aside for it. */
+static void without_descriptors_the_file_stays(void **state)
+{
+    (void)state;
+    char *dir = fixture_directory();
+    struct fixture fixture;
+    struct err err = {0};
+    struct rlimit limit, none;
+    uint64_t rows = 0;
+    fixture_init(&fixture, 1, 500);
+    struct store *store = opened(dir);
+    assert_int_equal(put(store, &fixture, &rows, &err), 0);
+    store_close(&store);
+    int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(next >= 0);
+    (void)close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int more = 0; more < 2; more++) {
+        none = (struct rlimit){(rlim_t)(next + more), limit.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        int rc = store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, &err);
+        if (rc == 0)
+            store_close(&store); /* one descriptor was enough */
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        if (rc != ERR_IO && (rc != 0 || more == 0))
+            fail_msg("%s: %s", err_name(rc), err_detail(&err));
+        assert_int_equal(damaged_files(dir, "events-current.duckdb.damaged-"), 0);
+        assert_int_equal(damaged_files(dir, "events-current.duckdb.wal.damaged-"), 0);
+    }
+    store = opened(dir);
+    assert_int_equal(rows_and_cursor_agree(store), rows);
+    store_close(&store);
+    fixture_fini(&fixture);
+    fixture_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +382,7 @@ int main(void)
         cmocka_unit_test(kill_at_any_moment_keeps_rows_and_cursor_together),
         cmocka_unit_test(a_damaged_wal_costs_no_more_than_itself),
         cmocka_unit_test(a_damaged_file_is_set_aside),
+        cmocka_unit_test(without_descriptors_the_file_stays),
         cmocka_unit_test(a_full_disk_costs_nothing_that_was_committed),
     };
     return cmocka_run_group_tests_name("store/damage", tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fault: see fault.h. DuckDB 1.4 tells a full disk, a held lock and a newer file only in words.
+ * fault: see fault.h. DuckDB 1.4 tells a full disk, a held lock and a newer file only in words. What is not
+ * recognised is taken for the rows' or the file's own fault, so that a row is quarantined or a file set aside
+ * for it: the machine's troubles must be in this list.
  */
 #include "store/duckdb/fault.h"
 
@@ -10,11 +12,21 @@ static const struct {
     const char *words;
     int code;
 } by_words[] = {
-    {"No space left on device", ERR_FULL}, {"Disk quota exceeded", ERR_FULL},
-    {"not enough disk space", ERR_FULL},   {"Could not set lock on file", ERR_BUSY},
-    {"Permission denied", ERR_DENIED},     {"Read-only file system", ERR_DENIED},
-    {"version number", ERR_VERSION},       {"Out of Memory", ERR_LIMIT},
-    {"failed to pin block", ERR_LIMIT},    {"could not allocate block", ERR_LIMIT},
+    {"No space left on device", ERR_FULL},
+    {"Disk quota exceeded", ERR_FULL},
+    {"not enough disk space", ERR_FULL},
+    {"Could not set lock on file", ERR_BUSY},
+    {"Permission denied", ERR_DENIED},
+    {"Read-only file system", ERR_DENIED},
+    {"Too many open files", ERR_IO},
+    {"Input/output error", ERR_IO},
+    {"Stale file handle", ERR_IO},
+    {"Cannot allocate memory", ERR_LIMIT},
+    {"version number", ERR_VERSION},
+    {"Out of Memory", ERR_LIMIT},
+    {"failed to pin block", ERR_LIMIT},
+    {"could not allocate block", ERR_LIMIT},
+    {"bad_alloc", ERR_LIMIT},
     {"INTERRUPT", ERR_CANCELLED},
 };
 
