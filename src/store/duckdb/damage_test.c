@@ -75,6 +75,52 @@ static int put(struct store *store, const struct fixture *fixture, uint64_t *row
     return rc;
 }
 
+struct known {
+    const struct fixture *fixture;
+    size_t offset; /* of the text in struct event */
+};
+
+static int is_known(void *arg, const struct cell *cells, size_t count)
+{
+    const struct known *known = arg;
+    assert_int_equal(count, 2);
+    if (cells[0].type == CELL_NULL)
+        return 0;
+    for (size_t i = 0; i < known->fixture->count; i++) {
+        struct slice text;
+        memcpy(&text, (const char *)&known->fixture->events[i] + known->offset, sizeof text);
+        if (slice_equal(text, cells[0].text))
+            return 0;
+    }
+    fail_msg("'%.*s' was never stored", (int)(cells[0].text.n < 200 ? cells[0].text.n : 200),
+             cells[0].text.p);
+    return -1;
+}
+
+/* A row's texts are its own: DuckDB finds where one begins from where the one before it ends. */
+static void texts_are_those_put(struct store *store, const struct fixture *fixture)
+{
+    static const char *const names[] = {"instance", "sender", "recipient"};
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        char question[256];
+        enum column column;
+        struct query *query;
+        struct err err = {0};
+        (void)snprintf(question, sizeof question,
+                       "{\"measures\":[\"requests\"],\"by\":[\"%s\"],\"since\":\"200h\",\"limit\":100000}",
+                       names[i]);
+        assert_int_equal(event_column(slice_of(names[i]), &column), 0);
+        struct known known = {fixture, event_columns[column].offset};
+        struct query_sink sink = {.row = is_known, .arg = &known};
+        assert_int_equal(
+            query_parse(slice_of(question), FIXTURE_START_US + 2 * FIXTURE_RANGE_US, &query, NULL), 0);
+        query->scope = QUERY_SCOPE_ALL;
+        if (store_query(store, query, &sink, &err) != 0)
+            fail_msg("%s", err_detail(&err));
+        query_destroy(&query);
+    }
+}
+
 static void path_in(char out[4096], const char *dir, const char *name)
 {
     (void)snprintf(out, 4096, "%s/%s", dir, name);
@@ -317,7 +363,11 @@ static void a_full_disk_costs_nothing_that_was_committed(void **state)
             rc = put(store, &fixture, &rows, &err);
         if (rc != ERR_FULL)
             fail_msg("%s: %s", err_name(rc), err_detail(&err));
-        assert_int_equal(put(store, &fixture, &rows, &err), ERR_FULL); /* again and again */
+        /* Again and again; opening the file again may have freed room for one. */
+        for (int i = 0; i < 3; i++) {
+            rc = put(store, &fixture, &rows, &err);
+            assert_true(rc == 0 || rc == ERR_FULL);
+        }
         (void)rows_and_cursor_agree(store);
         assert_int_equal(unlink(ballast), 0);
         int64_t until = clock_monotonic_us() + 30 * US_PER_SECOND;
@@ -327,9 +377,11 @@ static void a_full_disk_costs_nothing_that_was_committed(void **state)
         if (rc != 0)
             fail_msg("%s: %s", err_name(rc), err_detail(&err));
         assert_int_equal(rows_and_cursor_agree(store), rows);
+        texts_are_those_put(store, &fixture);
         store_close(&store);
         store = opened(data);
         assert_int_equal(rows_and_cursor_agree(store), rows);
+        texts_are_those_put(store, &fixture);
     }
     store_close(&store);
     assert_int_equal(damaged_files(data, "events-current.duckdb.damaged-"), 0);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * writer: see writer.h. Two things that DuckDB 1.4 does and this file is built around: COMMIT answers success
- * after a failed flush (so the flush is checked first), and destroying an appender flushes what is in it (so
- * that happens before ROLLBACK, inside the transaction that is thrown away).
+ * writer: see writer.h. Three things that DuckDB 1.4 does and this file is built around: COMMIT answers success
+ * after a failed flush (so the flush is checked first); destroying an appender flushes what is in it (so that
+ * happens before ROLLBACK, inside the transaction that is thrown away); and a COMMIT that fails takes the rows
+ * back but leaves their texts in the segment, so that the next row's texts would begin in them (so the database
+ * is opened again).
  */
 #include "store/duckdb/writer.h"
 
@@ -123,8 +125,8 @@ int writer_commit(struct writer *writer, struct store_cursor cursor, struct err 
         rc = flush(writer, err);
     if (rc == 0)
         rc = move_cursor(writer, cursor, err);
-    if (rc == 0)
-        rc = fault_run(writer->connection, "COMMIT", &writer->fatal, err);
+    if (rc == 0 && (rc = fault_run(writer->connection, "COMMIT", NULL, err)) != 0)
+        writer->fatal = true;
     if (rc != 0)
         return failed(writer, rc);
     writer->in_transaction = false;
