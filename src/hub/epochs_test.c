@@ -188,6 +188,15 @@ static void refusals_name_each_address_and_do_not_flood(void **state)
     assert_true(refusal_log_line(log, &one, REFUSAL_KEY, SLICE(""), "why", now, line));
     assert_string_equal(line, "peer refused address=203.0.113.7 code=key reason=\"why\" repeats=996");
     assert_false(refusal_log_line(log, &one, REFUSAL_KEY, SLICE(""), "why", now, line));
+    struct ip host;
+    lines = 0;
+    for (int i = 0; i < 1000; i++) { /* each from another address of one network */
+        char text[32];
+        (void)snprintf(text, sizeof text, "2001:db8:1::%x", i + 1);
+        assert_int_equal(ip_parse(slice_of(text), &host), 0);
+        lines += refusal_log_line(log, &host, REFUSAL_KEY, SLICE(""), "why", now, line);
+    }
+    assert_int_equal(lines, REFUSAL_BURST);
     assert_false(refusal_log_line(log, &two, REFUSAL_NO_SESSION, SLICE(""), "why", now, line));
     refusal_log_destroy(&log);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * refusal: see refusal.h. One slot an address hash: a collision gives the slot to the newcomer, which errs
+ * refusal: see refusal.h. One slot a network's hash: a collision gives the slot to the newcomer, which errs
  * towards a line too many.
  */
 #include "refusal.h"
@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 struct slot {
-    struct ip address;
+    struct ip network;
     int64_t written_us;
     uint32_t written, kept_back; /* lines */
 };
@@ -31,11 +31,21 @@ void refusal_log_destroy(struct refusal_log **log)
     *log = NULL;
 }
 
+/* An IPv6 network counts as one: it has more addresses than a disk has room for lines. */
+static struct ip network_of(const struct ip *address)
+{
+    struct ip network = *address;
+    if (!ip_is_v4(address))
+        memset(network.b + 8, 0, 8);
+    return network;
+}
+
 static struct slot *slot_of(struct refusal_log *log, const struct ip *address, int64_t now_us)
 {
-    struct slot *slot = &log->slots[XXH3_64bits(address->b, sizeof address->b) % REFUSAL_SLOTS];
-    if (ip_compare(&slot->address, address) != 0 || slot->written == 0)
-        *slot = (struct slot){.address = *address};
+    struct ip network = network_of(address);
+    struct slot *slot = &log->slots[XXH3_64bits(network.b, sizeof network.b) % REFUSAL_SLOTS];
+    if (ip_compare(&slot->network, &network) != 0 || slot->written == 0)
+        *slot = (struct slot){.network = network};
     else if (now_us - slot->written_us >= REFUSAL_QUIET_US)
         slot->written = 0; /* a new burst */
     return slot;
