@@ -19,7 +19,9 @@
 
 enum {
     SOCKETS = 2,
-    HIGH_WATER = 64,      /* messages in each direction and connection */
+    HIGH_WATER = 64,    /* answers that wait for a connection */
+    HIGH_WATER_IN = 16, /* messages of up to FRAME_BYTES that a connection may have here unread: libzmq holds
+                           them while a disk makes us wait, for strangers as well */
     ROUND_MESSAGES = 256, /* taken before answers are sent and ZAP is asked again */
     POLL_MS = 500,
     CLOSE_LINGER_MS = 1000, /* for the last acks */
@@ -158,7 +160,10 @@ static int open_sockets(struct receive *r, const struct receive_options *options
     for (int i = 0; rc == 0 && i < SOCKETS; i++) {
         if (endpoints[i] == NULL || endpoints[i][0] == '\0')
             continue;
+        int unread = HIGH_WATER_IN;
         rc = curve_server(&r->sockets[i], &r->keys, HIGH_WATER, err);
+        if (rc == 0 && zmq_setsockopt(r->sockets[i], ZMQ_RCVHWM, &unread, sizeof unread) != 0)
+            rc = err_set(err, ERR_UNSUPPORTED, "this libzmq takes no ZMQ_RCVHWM");
         if (rc == 0)
             rc = curve_bind(r->sockets[i], endpoints[i], err);
     }
