@@ -93,7 +93,8 @@ static void note_hello(struct edge *edge, const struct peer *peer, const struct 
     edge->peer = peer->address;
     edge->figures = hello->figures;
     edge->seen_us = clock_real_us();
-    edge->clock_offset_us = hello->clock_us - edge->seen_us;
+    if (__builtin_sub_overflow(hello->clock_us, edge->seen_us, &edge->clock_offset_us))
+        edge->clock_offset_us = INT64_MAX;
 }
 
 static void welcome(struct intake *in, const struct peer *peer, const struct frame_hello *hello,
