@@ -39,7 +39,7 @@ static int follow(struct intake *in, bool count, struct err *err)
 int intake_restore(struct intake *in, struct err *err)
 {
     int rc = edges_load(in->edges, in->snapshot_path, &in->pos, err);
-    if (rc == ERR_CORRUPT)
+    if (rc == ERR_CORRUPT || rc == ERR_IO || rc == ERR_LIMIT)
         log_warning("snapshot is damaged and read anew from the journal: look after the disk [%s]",
                     in->snapshot_path);
     else if (rc != 0 && rc != ERR_NOT_FOUND)
@@ -50,9 +50,13 @@ int intake_restore(struct intake *in, struct err *err)
     return rc == 0 ? follow(in, true, err) : rc;
 }
 
+/* Not while an fdatasync is awaited: appending may have sealed a segment, so that the journal shows records
+ * which the edges' progress does not count yet; a snapshot behind them would have them stored twice. */
 void intake_save(struct intake *in)
 {
     struct err err = {0};
+    if (in->staged_batches > 0)
+        return;
     in->snapshot_us = clock_monotonic_us();
     int rc = follow(in, false, &err);
     if (rc == 0)
