@@ -151,7 +151,7 @@ static void first_number(struct journal *journal)
     if (journal->n != 0 && journal->segments[journal->n - 1].number > last)
         last = journal->segments[journal->n - 1].number;
     if (last == 0)
-        last = (uint64_t)(clock_real_us() / 1000);
+        last = (uint64_t)clock_real_us();
     if (journal->next_number <= last)
         journal->next_number = last + 1;
 }
