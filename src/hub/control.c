@@ -345,8 +345,11 @@ void control_close(struct control **control)
         return;
     self->closing = true;
     acceptor_close(&self->acceptor);
-    for (struct visit *visit = self->visits; visit != NULL; visit = visit->next)
+    for (struct visit *visit = self->visits; visit != NULL; visit = visit->next) {
         leave(visit);
+        if (visit->working)
+            (void)uv_cancel((uv_req_t *)&visit->work); /* when no worker has taken it yet */
+    }
     free_when_done(self);
 }
 

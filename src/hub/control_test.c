@@ -60,11 +60,11 @@ static int teardown(void **state)
     return rc;
 }
 
-static void open_control(struct world *w)
+static void open_control(struct world *w, int (*status)(void *arg, struct buf *json))
 {
     struct err err = {0};
     struct control_options options = {
-        .path = w->socket, .account_path = w->account, .context = {.status = status_json}};
+        .path = w->socket, .account_path = w->account, .context = {.status = status}};
     if (control_open(&w->control, &w->loop, &options, &err) != 0)
         fail_msg("%s", err_detail(&err));
 }
@@ -120,18 +120,23 @@ static void on_done(uv_async_t *done)
     control_close(&w->control);
 }
 
-static void run(struct world *w, void (*client)(struct world *))
+static void run_open(struct world *w, void (*client)(struct world *), uv_async_cb then)
 {
     pthread_t thread;
-    open_control(w);
     w->client = client;
     w->done.data = w;
-    assert_int_equal(uv_async_init(&w->loop, &w->done, on_done), 0);
+    assert_int_equal(uv_async_init(&w->loop, &w->done, then), 0);
     assert_int_equal(pthread_create(&thread, NULL, client_thread, w), 0);
     assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     if (w->failure[0] != '\0')
         fail_msg("%s", w->failure);
+}
+
+static void run(struct world *w, void (*client)(struct world *))
+{
+    open_control(w, status_json);
+    run_open(w, client, on_done);
 }
 
 static void talk(struct world *w)
@@ -220,7 +225,7 @@ static void one_hub_owns_the_socket(void **state)
     struct control *second = NULL;
     struct err err = {0};
     struct control_options options = {.path = w->socket, .account_path = w->account};
-    open_control(w);
+    open_control(w, status_json);
     assert_int_equal(control_open(&second, &w->loop, &options, &err), ERR_BUSY);
     control_close(&w->control);
     assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
@@ -252,12 +257,65 @@ static void long_paths_are_refused(void **state)
     assert_non_null(strstr(err.detail, "control_socket"));
 }
 
+/* Those who wait for a worker when the hub stops are not waited for. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int begun;
+    bool closing;
+} held = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false};
+
+static int status_when_closing(void *arg, struct buf *json)
+{
+    (void)pthread_mutex_lock(&held.lock);
+    held.begun++;
+    (void)pthread_cond_broadcast(&held.changed);
+    while (!held.closing)
+        (void)pthread_cond_wait(&held.changed, &held.lock);
+    (void)pthread_mutex_unlock(&held.lock);
+    return status_json(arg, json);
+}
+
+static void queue_up(struct world *w)
+{
+    static const char request[] = "GET /api/v1/status HTTP/1.1\r\n\r\n";
+    for (int i = 0; i < CONTROL_VISITS - 2; i++) {
+        int fd = dial(w); /* left open: the test's end closes it */
+        (void)!write(fd, request, sizeof request - 1);
+    }
+    for (int i = 0; i < 2; i++) /* answered by the loop itself, behind those before them */
+        ask(w, "garbage\r\n\r\n", "HTTP/1.1 400");
+    (void)pthread_mutex_lock(&held.lock);
+    while (held.begun == 0)
+        (void)pthread_cond_wait(&held.changed, &held.lock);
+    (void)pthread_mutex_unlock(&held.lock);
+}
+
+static void on_queued(uv_async_t *done)
+{
+    on_done(done);
+    (void)pthread_mutex_lock(&held.lock);
+    held.closing = true;
+    (void)pthread_cond_broadcast(&held.changed);
+    (void)pthread_mutex_unlock(&held.lock);
+}
+
+static void a_stop_waits_for_no_queue(void **state)
+{
+    struct world *w = *state;
+    open_control(w, status_when_closing);
+    run_open(w, queue_up, on_queued);
+    if (held.begun >= CONTROL_VISITS / 2)
+        fail_msg("%d were begun", held.begun);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(requests_are_answered),   CASE(bad_clients_harm_nobody),   CASE(visits_are_bounded),
-        CASE(one_hub_owns_the_socket), CASE(a_dead_socket_is_replaced), CASE(long_paths_are_refused),
+        CASE(requests_are_answered),     CASE(bad_clients_harm_nobody),   CASE(visits_are_bounded),
+        CASE(one_hub_owns_the_socket),   CASE(a_dead_socket_is_replaced), CASE(long_paths_are_refused),
+        CASE(a_stop_waits_for_no_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
