@@ -365,8 +365,10 @@ static bool admitted(struct client *client)
 void client_accept(struct clients *clients, struct acceptor *acceptor)
 {
     struct client *client = calloc(1, sizeof *client);
-    if (client == NULL)
+    if (client == NULL) {
+        acceptor_turn_away(acceptor);
         return;
+    }
     client->clients = clients;
     client->last_us = clock_monotonic_us();
     buf_init(&client->half, POLICY_REQUEST_BYTES + CLIENT_READ_BYTES);

@@ -63,6 +63,9 @@ static int open_file(struct ring *ring, struct err *err)
                    ? err_set(err, ERR_BUSY, "ring %s is in use by another process: stop that first",
                              ring->path)
                    : err_errno(err, errno, "ring %s cannot be locked", ring->path);
+    if (fstat(ring->fd, &st) != 0 || st.st_nlink == 0) /* what has no name outlives no kill */
+        return err_set(err, ERR_BUSY, "ring %s was removed by its last owner just now: start again",
+                       ring->path);
     if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC)
         log_warning("ring %s is on no tmpfs: a disk that hangs may hold answers; choose /dev/shm or /run",
                     ring->path);

@@ -11,17 +11,21 @@
 
 enum { BACKLOG = 1024 };
 
+union stream {
+    uv_handle_t any;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+};
+
 struct acceptor {
-    union {
-        uv_handle_t any;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } handle;
+    union stream handle;
+    union stream away; /* the connection that is being turned away */
+    bool turning_away, more_to_turn_away;
     struct endpoint endpoint;
     acceptor_call call; /* NULL once closed */
     void *arg;
-    bool unlink_at_close;
+    bool unlink_at_close, closed;
 };
 
 static void on_connection(uv_stream_t *stream, int status)
@@ -31,9 +35,44 @@ static void on_connection(uv_stream_t *stream, int status)
         acceptor->call(acceptor->arg, acceptor);
 }
 
+static void free_when_done(struct acceptor *acceptor)
+{
+    if (acceptor->closed && !acceptor->turning_away)
+        free(acceptor);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct acceptor *acceptor = handle->data;
+    acceptor->closed = true;
+    free_when_done(acceptor);
+}
+
+static void on_turned_away(uv_handle_t *handle)
+{
+    struct acceptor *acceptor = handle->data;
+    bool more = acceptor->more_to_turn_away && acceptor->call != NULL;
+    acceptor->turning_away = acceptor->more_to_turn_away = false;
+    if (more)
+        acceptor_turn_away(acceptor);
+    free_when_done(acceptor);
+}
+
+/* libuv listens no more until the connection that it announced is accepted. */
+void acceptor_turn_away(struct acceptor *acceptor)
+{
+    if (acceptor->turning_away) {
+        acceptor->more_to_turn_away = true;
+        return;
+    }
+    acceptor->turning_away = true;
+    if (acceptor->endpoint.kind == ENDPOINT_UNIX)
+        (void)uv_pipe_init(acceptor->handle.any.loop, &acceptor->away.pipe, 0);
+    else
+        (void)uv_tcp_init(acceptor->handle.any.loop, &acceptor->away.tcp);
+    acceptor->away.any.data = acceptor;
+    (void)uv_accept(&acceptor->handle.stream, &acceptor->away.stream);
+    uv_close(&acceptor->away.any, on_turned_away);
 }
 
 static int attach(struct acceptor *acceptor, uv_loop_t *loop, int fd)

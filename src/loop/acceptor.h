@@ -24,6 +24,10 @@ void acceptor_close(struct acceptor **acceptor); /* nulls *acceptor; safe on NUL
 
 /* Where it listens, with the port that the kernel chose. Lives as long as the acceptor. */
 const struct endpoint *acceptor_endpoint(const struct acceptor *acceptor);
+/* In the call of a connection for which there is no memory: closes it, without any. A call that neither
+ * accepts nor turns away was the last. */
+void acceptor_turn_away(struct acceptor *acceptor);
+
 uv_stream_t *acceptor_stream(struct acceptor *acceptor);
 
 /* The sockets that the supervisor passed (sd_listen_fds(3)); their number, 0 without one. Once: the

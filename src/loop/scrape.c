@@ -173,8 +173,10 @@ static void on_connection(void *arg, struct acceptor *acceptor)
 {
     struct scrape *scrape = arg;
     struct visit *visit = calloc(1, sizeof *visit);
-    if (visit == NULL)
-        return; /* it waits in the backlog */
+    if (visit == NULL) {
+        acceptor_turn_away(acceptor);
+        return;
+    }
     visit->scrape = scrape;
     visit->next = scrape->visits;
     if (visit->next != NULL)
