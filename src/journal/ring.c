@@ -18,7 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { RING_VERSION = 1 };
+enum { RING_VERSION = 1, TRIM_BYTES = RING_MIN_BYTES };
 static const uint8_t magic[8] = {'M', 'A', 'R', 'I', 'N', 'G', 0x1a, '\n'};
 
 struct ring_epochs {
@@ -205,6 +205,7 @@ int ring_open(struct ring *ring, const char *dir, const char *name, size_t bytes
     if (rc == 0) {
         ring->head = ring->found_end = atomic_load(&ring->header->head);
         ring->known_tail = atomic_load(&ring->header->tail);
+        ring->trimmed = ring->known_tail - ring->known_tail % TRIM_BYTES;
         rc = add_epoch(ring, epoch, err);
     }
     if (rc != 0) {
@@ -267,9 +268,19 @@ uint64_t ring_tail(const struct ring *ring)
     return atomic_load(&ring->header->tail);
 }
 
+/* Positions go round the whole ring even while it is almost empty. The file keeps its pages, this process
+ * needn't: what is behind the tail is mapped again when the head comes round. */
+static void trim(struct ring *ring, uint64_t to)
+{
+    to -= to % TRIM_BYTES;
+    for (; ring->trimmed < to; ring->trimmed += TRIM_BYTES)
+        (void)madvise(ring->data + (ring->trimmed & (ring->bytes - 1)), TRIM_BYTES, MADV_DONTNEED);
+}
+
 void ring_release(struct ring *ring, uint64_t to)
 {
     atomic_store_explicit(&ring->header->tail, to, memory_order_release);
+    trim(ring, to);
 }
 
 const uint8_t *ring_at(const struct ring *ring, uint64_t pos)

@@ -29,6 +29,7 @@ struct ring {
     uint8_t *data;
     uint64_t found_end;        /* what stands before was left by earlier runs */
     uint64_t head, known_tail; /* the producer's own */
+    uint64_t trimmed; /* the consumer's own: what stands before was given up in this process's memory */
 };
 
 /* Opens or makes DIR/NAME and begins an epoch at its head. A ring that still holds records keeps its size.

@@ -8,6 +8,8 @@
 #include "loop/pidfile.h"
 #include "loop/process.h"
 
+#include <malloc.h>
+
 /* Everything up to the first answer. *ready_fd lets the parent of -D go. */
 static int start(struct proxy **proxy, struct pidfile **pidfile, struct config **config, int *ready_fd,
                  struct err *err)
@@ -43,8 +45,18 @@ static int serve(struct config **config, struct err *err)
     return rc;
 }
 
+/* Batches come and go: what they took goes back to the system, and no thread keeps a heap of its own. The way
+ * of an answer allocates nothing, so nobody waits. */
+static void keep_small(void)
+{
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+}
+
 int main(int argc, char **argv)
 {
+    keep_small();
     struct config *config = NULL;
     struct err err = {0};
     bool served = false;
