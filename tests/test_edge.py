@@ -154,6 +154,33 @@ def test_a_thousand_connections_cost_little(place, started, record_property):
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_sending_a_backlog_costs_little(place, started, record_property):
+    """A thousand connections, and a hub that takes what has gathered."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    hub = started(harness.Hub(place / "hub")).ready()
+    hub.load(harness.FIXTURE)
+    edge = Proxy(place / "edge", hub=hub, settings={"ring_dir": f"/dev/shm/{place.name}"})
+    edge.args = [unsanitized(), *edge.args[1:]]
+    assert hub.stop() == 0
+    started(edge).ready()
+    in_all, at_once = 40000, 100
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(PolicyClient(edge.port)) for _ in range(1000)]
+        for i in range(in_all // at_once):
+            # no two alike, or the compressed batches would be too small to say anything
+            many = [request(instance=os.urandom(16).hex(), sender=f"{os.urandom(8).hex()}@x.example") for _ in range(at_once)]
+            clients[i].fd.sendall(b"".join(many))
+            receive(clients[i].fd, len(DUNNO) * at_once)
+        hub.start().ready()
+        wait_until(lambda: edge.metrics()["policy_proxy_uplink_records_acked_total"] >= in_all, "all is sent")
+        kib = int(pathlib.Path(f"/proc/{edge.pid}/status").read_text().split("VmHWM:")[1].split()[0])
+        record_property("highest_resident_kib", kib)
+        print(f"{kib} KiB")
+        assert kib <= 12 * 1024
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_too_many_connections(place, started):
     """The longest idle one is closed; Postfix opens another when it needs one."""
     edge = started(lone(place, {"max_connections": 3})).ready()
