@@ -7,9 +7,11 @@ help:
 
 ## make demo     install what is missing, build, run hub and proxy with simulated mail (data below ./var)
 demo:
+	@tools/bootstrap build
 	@tools/run --demo
 ## make run      the same without simulated mail, ready for a real Postfix
 run:
+	@tools/bootstrap build
 	@tools/run
 ## make build    install what the build needs, build optimised programs (build/release)
 build:
