@@ -26,6 +26,8 @@ def place(request):
     """A short directory (sockets have short names) that is kept when the test fails."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="ma-"))
     yield path
+    for ring in pathlib.Path("/dev/shm").glob(f"ring-{path.name}-*"):
+        shutil.rmtree(ring, ignore_errors=True)
     report = getattr(request.node, "report_call", None)
     if report is None or report.failed:
         print(f"kept for inspection: {path}")

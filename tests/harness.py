@@ -217,6 +217,13 @@ class Hub(Program):
         return rows[0][measure] if rows else 0
 
 
+def ring_directory(place):
+    """A directory of the test's own on a tmpfs, named after its place; conftest's `place` removes it."""
+    ring = pathlib.Path("/dev/shm") / ("ring-" + "-".join(pathlib.Path(place).parts[-2:]))
+    ring.mkdir(mode=0o700, exist_ok=True)
+    return ring
+
+
 class Proxy(Program):
     def __init__(self, directory, hub=None, settings=None, args=(), env=None, **popen):
         self.dir = pathlib.Path(directory)
@@ -228,6 +235,7 @@ class Proxy(Program):
             "metrics": f"127.0.0.1:{self.metrics_port}",
             "spool": str(self.dir / "spool"),
             "spool_max": "256M",
+            "ring_dir": str(ring_directory(self.dir)),
             "edge_id": self.dir.name,
             "api_key": INGEST_KEY,
         }

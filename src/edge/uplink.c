@@ -19,7 +19,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -32,7 +31,6 @@ enum {
     MAINTAIN_US = 1000 * 1000,
     PUBLISH_US = 200 * 1000,
     BYE_LINGER_MS = 500,
-    UPLINK_NICE = 10,
 };
 
 /* ---- connection ------------------------------------------------------------------------------ */
@@ -190,8 +188,6 @@ static void say_goodbye(struct uplink *u)
 static void *run(void *arg)
 {
     struct uplink *u = arg;
-    /* Compressing must not take the processor from the answers; refused or not, the work goes on. */
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), UPLINK_NICE);
     int64_t now_us = clock_monotonic_us();
     while (!finished(u, now_us)) {
         step(u, now_us);

@@ -158,9 +158,10 @@ static void first_number(struct journal *journal)
 
 static int open_all(struct journal *journal, struct err *err)
 {
+    struct err why = {0};
     int rc = open_dir(journal, err);
-    if (rc == 0)
-        rc = cursor_open(journal->dir_fd, &journal->cursor_fd, &journal->cursor, err);
+    if (rc == 0 && (rc = cursor_open(journal->dir_fd, &journal->cursor_fd, &journal->cursor, &why)) != 0)
+        return err_set(err, rc, "%s: %s", journal->dir, why.detail);
     journal->cursor_generation = journal->cursor.generation;
     if (rc == 0 && getrandom(journal->epoch.b, sizeof journal->epoch.b, 0) != sizeof journal->epoch.b)
         rc = err_set(err, ERR_IO, "no random numbers for a new epoch");

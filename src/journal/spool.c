@@ -14,6 +14,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -26,7 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LISTENERS = 4, NAME_BYTES = 64, STACK_BYTES = 256 * 1024, QUIET_NAPS = 20 };
+enum { LISTENERS = 4, NAME_BYTES = 96, STACK_BYTES = 256 * 1024, QUIET_NAPS = 20 };
 static const int64_t nap_us = 5000, retry_us = 50000;
 
 /* What the thread is doing, as far as the producer must know. */
@@ -225,13 +226,13 @@ static int start_thread(struct spool *spool, struct err *err)
 
 static int open_ring(struct spool *spool, const struct spool_options *options, struct err *err)
 {
-    struct stat st;
+    struct statx st = {0};
     struct epoch epoch;
     char name[NAME_BYTES];
-    if (stat(options->journal.dir, &st) != 0)
+    if (statx(AT_FDCWD, options->journal.dir, 0, STATX_INO | STATX_BTIME, &st) != 0)
         return err_errno(err, errno, "spool %s", options->journal.dir);
-    (void)snprintf(name, sizeof name, "mail-analytics-%" PRIx64 "-%" PRIx64 ".ring", (uint64_t)st.st_dev,
-                   (uint64_t)st.st_ino);
+    (void)snprintf(name, sizeof name, "mail-analytics-%x-%x-%llx-%llx-%x.ring", st.stx_dev_major,
+                   st.stx_dev_minor, st.stx_ino, st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
     journal_epoch(spool->journal, &epoch);
     spool->seed = record_seed(&epoch);
     int rc = ring_open(&spool->ring, options->ring_dir, name, options->ring_bytes, &epoch, err);

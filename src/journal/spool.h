@@ -19,9 +19,9 @@
  *
  * When ring_dir is no tmpfs, a hung disk may reach the ring's pages: spool_open warns.
  *
- * The ring file's name is made of the spool directory's device and inode, so that a copied directory gets a
- * ring of its own; it is removed when spool_close left it empty. A ring whose owner lives is locked
- * (ERR_BUSY).
+ * The ring file's name is made of the spool directory's device, inode and time of birth, so that a copied
+ * directory, and one made anew in the place of another, get a ring of its own; it is removed when spool_close
+ * left it empty. A ring whose owner lives is locked (ERR_BUSY).
  */
 #ifndef JOURNAL_SPOOL_H
 #define JOURNAL_SPOOL_H
