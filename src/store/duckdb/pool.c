@@ -111,7 +111,9 @@ int pool_take(struct pool *pool, int64_t timeout_us, struct pool_slot **out, str
     (void)pthread_mutex_lock(&pool->mutex);
     while ((slot = free_slot(pool)) == NULL && clock_monotonic_us() < until_us)
         wait_until(pool, until_us);
-    if (slot == NULL)
+    if (slot == NULL && pool->paused)
+        rc = err_set(err, ERR_BUSY, "the store is opened again after an error; ask again");
+    else if (slot == NULL)
         rc = err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
     else if ((rc = file_unfold(pool->file, err)) == 0 && slot->connection == NULL)
         rc = file_connect(pool->file, &slot->connection, err);

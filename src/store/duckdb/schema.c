@@ -104,9 +104,11 @@ int schema_ensure(duckdb_connection connection, struct err *err)
         rc = read_number(connection, "SELECT count(*) FROM duckdb_columns() WHERE table_name = 'events'", 0,
                          &columns, err);
     if (rc == 0 && (version != SCHEMA_VERSION || columns != COLUMN_COUNT))
-        return err_set(
-            err, ERR_VERSION,
-            "the store has schema version %lld with %lld columns, this release knows version %d with %d",
-            (long long)version, (long long)columns, SCHEMA_VERSION, COLUMN_COUNT);
+        return err_set(err, ERR_VERSION,
+                       "the store has schema version %lld with %lld columns, this release knows version %d "
+                       "with %d: run the "
+                       "release that wrote it, or move the store's directory away (what the journal holds is "
+                       "read again)",
+                       (long long)version, (long long)columns, SCHEMA_VERSION, COLUMN_COUNT);
     return rc;
 }
