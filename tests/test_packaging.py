@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 
+import harness
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -100,3 +101,21 @@ def test_packages_install_and_work_in_a_bare_debian(packages, bare_debian, tmp_p
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def test_the_programs_live_with_their_filter_of_system_calls(place, started, monkeypatch):
+    # What is installed; sanitizers make calls of their own.
+    monkeypatch.setenv("BUILD_DIR", str(ROOT / "build/release"))
+
+    def confined(program, unit):
+        confine = str(ROOT / "tests/packaging/confine.py")
+        program.args = ["/usr/bin/python3", confine, str(ROOT / "packaging/systemd" / unit), *program.args]
+        return started(program)
+
+    hub = confined(harness.Hub(place / "hub"), "mail-analytics.service").ready()
+    hub.load(harness.FIXTURE)
+    proxy = confined(harness.Proxy(place / "edge", hub), "policy-proxy.service").ready()
+    with harness.PolicyClient(proxy.port) as client:
+        client.ask(harness.request(instance="confined.1"))
+    harness.wait_until(lambda: hub.total("requests") == 1, "the event in the store")
+    assert proxy.stop() == 0 and hub.stop() == 0
