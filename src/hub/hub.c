@@ -147,7 +147,9 @@ static int start_loader(struct hub *hub, struct store *store, struct err *err)
         .batch_rows = LOADER_BATCH_ROWS,
         .journal_keep_us = hub->settings->journal_keep,
     };
-    int rc = loader_start(&loader, &options, err);
+    int rc = loader_settle(hub->journal, store, err);
+    if (rc == 0)
+        rc = loader_start(&loader, &options, err);
     atomic_store(&hub->loader, loader);
     return rc;
 }

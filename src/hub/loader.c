@@ -15,7 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REFUSED_IN_A_ROW = 8 };
+enum {
+    REFUSED_IN_A_ROW = 8,
+    ONE_JOURNAL_SEGMENTS = 1000000, /* numbers further apart are of two journals, begun a second apart */
+};
 static const int64_t idle_us = US_PER_SECOND / 5;
 static const int64_t retry_us = US_PER_SECOND;
 static const int64_t backoff_min_us = US_PER_SECOND / 10, backoff_max_us = 5 * US_PER_SECOND;
@@ -426,6 +429,21 @@ static int start_threads(struct loader *l, struct err *err)
     exchange_stop(&l->exchange);
     (void)pthread_join(l->make_thread, NULL);
     return err_errno(err, rc, "the loader's thread can't be started");
+}
+
+int loader_settle(struct journal *journal, struct store *store, struct err *err)
+{
+    struct store_cursor cursor, back = {journal_opened_at(journal), 0};
+    int rc = store_cursor(store, &cursor, err);
+    if (rc != 0 || store_cursor_compare(cursor, back) <= 0)
+        return rc;
+    bool restored = cursor.pos.segment - back.pos.segment < ONE_JOURNAL_SEGMENTS;
+    if (!restored)
+        back.pos = (struct journal_pos){0, 0};
+    log_warning("loader: the store has read beyond the journal's end: %s",
+                restored ? "the journal was restored from an older copy, all that is new in it is read"
+                         : "this is another journal, it is read from its beginning");
+    return store_commit(store, back, err);
 }
 
 int loader_start(struct loader **out, const struct loader_options *options, struct err *err)

@@ -42,6 +42,13 @@ struct loader_stats {
     char error[ERR_DETAIL_BYTES];
 };
 
+/* Once a process, after journal_open and before the first loader_start. A store whose cursor lies behind
+ * journal_opened_at has read another journal, or this one before it was wiped or restored from an older copy:
+ * what is appended now would pass for stored. Its cursor is set back, with one warning: of a restored journal
+ * all that was there at open is stored and what follows is read; another journal is read from its beginning.
+ * Errors of store_cursor and store_commit. */
+MUST_CHECK int loader_settle(struct journal *journal, struct store *store, struct err *err);
+
 /* Opens what it needs (errors of account_open, the quarantine's directory, ERR_NO_MEMORY) and starts both
  * threads; the state of consolidate is rebuilt on one of them before the first event. */
 MUST_CHECK int loader_start(struct loader **out, const struct loader_options *options, struct err *err);

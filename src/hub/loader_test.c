@@ -29,6 +29,7 @@ struct world {
     uint32_t tenant;
     uint64_t seq; /* of the next event */
     size_t batch_rows;
+    bool settled; /* for the journal as it is open now */
 };
 
 enum { JOURNAL, STORE, ACCOUNT, QUARANTINE };
@@ -48,6 +49,7 @@ static void open_journal(struct world *w)
     if (journal_open(&w->journal, &options, &err) != 0)
         fail_msg("%s", err_detail(&err));
     journal_on_sync(w->journal, woken, w);
+    w->settled = false;
 }
 
 static void world_open(struct world *w, const char *engine)
@@ -90,6 +92,9 @@ static void start(struct world *w)
                                      .commit_interval_us = 1000,
                                      .batch_rows = w->batch_rows,
                                      .journal_keep_us = 3600 * US_PER_SECOND};
+    if (!w->settled && loader_settle(w->journal, w->store, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+    w->settled = true;
     if (loader_start(&w->loader, &options, &err) != 0)
         fail_msg("%s", err_detail(&err));
 }
@@ -519,6 +524,50 @@ static void a_cursor_beyond_the_journal_holds_nothing_up(void **state)
     world_close(&w);
 }
 
+static void copy_journal(const char *from, const char *to)
+{
+    char command[2048];
+    (void)snprintf(command, sizeof command, "rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* What is written then has the numbers and offsets of what the store has read. */
+static void a_restored_journal_skips_nothing_and_repeats_nothing(void **state)
+{
+    (void)state;
+    static const char *const engines[] = {"null", "duckdb"};
+    for (size_t i = 0; i < ARRAY_LENGTH(engines); i++) {
+        struct world w;
+        char backup[512];
+        world_open(&w, engines[i]);
+        (void)snprintf(backup, sizeof backup, "%.400s/backup", w.dir);
+        send_events(&w, 40, 8, 0);
+        start(&w);
+        wait_for(&w, 40, 0);
+        loader_stop(&w.loader);
+        journal_close(&w.journal);
+        copy_journal(w.path[JOURNAL], backup);
+        open_journal(&w);
+        start(&w);
+        send_events(&w, 40, 8, 0);
+        wait_for(&w, 80, 0);
+        loader_stop(&w.loader);
+        journal_close(&w.journal);
+        copy_journal(backup, w.path[JOURNAL]);
+        open_journal(&w);
+        send_events(&w, 80, 8, 0); /* received before there is a loader */
+        start(&w);
+        wait_for(&w, 160, 0);
+        faulty_set(w.store, FAULT_DEAD_IO); /* what failed is found again behind the new cursor */
+        send_events(&w, 40, 8, 0);
+        wait_stalled(&w, "the disk is dead");
+        faulty_set(w.store, FAULT_NONE);
+        wait_for(&w, 200, 0);
+        check_rows(&w, 0);
+        world_close(&w);
+    }
+}
+
 static void bad_options_are_one_clear_line(void **state)
 {
     (void)state;
@@ -549,6 +598,7 @@ int main(void)
         cmocka_unit_test(new_rules_hold_for_what_comes_then),
         cmocka_unit_test(a_new_journal_is_read_on_from_its_beginning),
         cmocka_unit_test(a_cursor_beyond_the_journal_holds_nothing_up),
+        cmocka_unit_test(a_restored_journal_skips_nothing_and_repeats_nothing),
         cmocka_unit_test(bad_options_are_one_clear_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,6 @@
 static const int64_t rules_every_us = US_PER_SECOND / 5;
 
 struct maker {
-    struct journal *journal;
     struct quarantine *quarantine;
     struct journal_reader *reader;
     struct batch_reader *bodies;
@@ -28,7 +27,6 @@ struct maker {
     struct store_cursor cursor; /* of the next event */
     struct store_cursor known;  /* failures before it are counted already */
     uint64_t parse_errors;
-    bool checked; /* the cursor is one of this journal */
 
     bool open; /* a commit is being read: */
     struct journal_pos next;
@@ -50,7 +48,6 @@ int maker_create(struct maker **out, struct journal *journal, const char *accoun
     *out = m;
     if (m == NULL)
         return err_set(err, ERR_NO_MEMORY, "out of memory");
-    m->journal = journal;
     m->quarantine = quarantine;
     int rc = journal_reader_open(&m->reader, journal, NULL, (struct journal_pos){0, 0}, err);
     if (rc == 0 && ((rc = batch_reader_create(&m->bodies)) != 0 ||
@@ -182,35 +179,12 @@ static const char *open_commit(struct maker *m, const struct journal_record *rec
     return NULL;
 }
 
-/* A store that is not of this journal: its cursor lies beyond all there is, and every record would be passed
- * over in silence. Looked at once, at the end of the journal, when this process has written to it: then the
- * cursor's segment or a later one exists, or (retired and removed) there is nothing older to read twice. */
-static int check_cursor(struct maker *m, struct err *err)
-{
-    struct journal_record record;
-    m->checked = true;
-    int rc = journal_reader_seek(m->reader, (struct journal_pos){m->cursor.pos.segment, 0}, err);
-    if (rc == 0 && journal_reader_next(m->reader, &record, err) == ERR_END) {
-        log_warning(
-            "loader: the store has read beyond the journal's end, so this is another journal; reading it "
-            "from its beginning");
-        m->cursor = m->known = (struct store_cursor){{0, 0}, 0};
-    }
-    return rc == 0 ? journal_reader_seek(m->reader, m->cursor.pos, err) : rc;
-}
-
 /* The next record of the journal that is a batch, opened. ERR_END, ERR_IO. */
 static int next_commit(struct maker *m, struct err *err)
 {
     for (;;) {
-        struct journal_stats stats = {0};
         struct journal_record record;
-        if (!m->checked)
-            journal_get_stats(m->journal, &stats);
         int rc = journal_reader_next(m->reader, &record, err);
-        if (rc == ERR_END && stats.synced_seq > 0 && m->cursor.pos.segment > 0 &&
-            (rc = check_cursor(m, err)) == 0)
-            continue;
         if (rc != 0)
             return rc;
         bool at_cursor = journal_pos_compare(record.pos, m->cursor.pos) == 0;
@@ -343,7 +317,6 @@ int maker_rebuild(struct maker *m, struct store_cursor cursor, struct event_batc
 {
     uint64_t start;
     m->known = cursor; /* what lies before was counted in its time */
-    m->checked = true;
     int rc = find_replay_start(m, cursor.pos, &start, err);
     if (rc == 0)
         rc = maker_seek(m, (struct store_cursor){{start, 0}, 0}, err);
@@ -356,6 +329,5 @@ int maker_rebuild(struct maker *m, struct store_cursor cursor, struct event_batc
         rc = step(m, scratch, err);
     }
     event_batch_clear(scratch);
-    m->checked = false;
     return rc == 0 || rc == ERR_END ? maker_seek(m, cursor, err) : rc;
 }

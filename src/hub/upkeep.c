@@ -46,6 +46,9 @@ int intake_restore(struct intake *in, struct err *err)
         return rc;
     if (rc != 0)
         in->pos = (struct journal_pos){0};
+    struct journal_pos opened_at = journal_opened_at(in->journal);
+    if (journal_pos_compare(in->pos, opened_at) > 0) /* the journal was wiped or restored */
+        in->pos = opened_at;
     rc = journal_reader_open(&in->behind, in->journal, NULL, in->pos, err);
     return rc == 0 ? follow(in, true, err) : rc;
 }

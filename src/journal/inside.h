@@ -31,6 +31,7 @@ struct journal {
     int compress_level;
     bool keep_unretired;
     struct epoch epoch;
+    uint64_t opened_at; /* the lowest number that a segment made since open may have */
     void (*on_sync)(void *arg);
     void *on_sync_arg;
 

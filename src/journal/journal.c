@@ -170,6 +170,7 @@ static int open_all(struct journal *journal, struct err *err)
     if (rc == 0) {
         struct journal_pos retired = journal->cursor.retired;
         first_number(journal);
+        journal->opened_at = journal->next_number;
         journal->cursor.retired = (struct journal_pos){0, 0};
         if (retired.segment != 0) /* counts what stands before it */
             rc = journal_retire(journal, retired, err);
@@ -229,6 +230,11 @@ void journal_close(struct journal **journal)
 void journal_epoch(const struct journal *journal, struct epoch *out)
 {
     *out = journal->epoch;
+}
+
+struct journal_pos journal_opened_at(const struct journal *journal)
+{
+    return (struct journal_pos){journal->opened_at, 0};
 }
 
 int journal_append(struct journal *journal, uint16_t kind, int64_t ts_us, struct slice payload, uint64_t *seq,

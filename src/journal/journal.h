@@ -92,6 +92,9 @@ MUST_CHECK int journal_open(struct journal **out, const struct journal_options *
 void journal_close(struct journal **journal);
 
 void journal_epoch(const struct journal *journal, struct epoch *out);
+/* Behind all that was there at open, before all that is appended since. Segments of a directory without
+ * history are numbered from the clock in µs, so that those of two journals lie far apart. */
+struct journal_pos journal_opened_at(const struct journal *journal);
 
 /* Appends one record; its seq is returned in *seq (may be NULL). One write(2). ERR_FULL, ERR_IO, ERR_LIMIT.
  */
