@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* POSIX locks belong to the process: closing any descriptor of a file lets go of all that the process holds
@@ -64,16 +65,30 @@ static int make_private(const char *path, struct err *err)
     return rc;
 }
 
+/* A new file's change to WAL doesn't wait for others that open it at the same moment, as everything else
+ * does. */
+static int begin_wal(struct account *a, struct err *err)
+{
+    int64_t until_us = clock_monotonic_us() + DB_BUSY_MS * INT64_C(1000);
+    int rc;
+    while ((rc = db_script(a, "PRAGMA journal_mode = WAL", err)) == ERR_BUSY &&
+           clock_monotonic_us() < until_us)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    return rc;
+}
+
 static int configure(struct account *a, struct err *err)
 {
     sqlite3_extended_result_codes(a->db, 1);
     sqlite3_busy_timeout(a->db, DB_BUSY_MS);
     sqlite3_db_config(a->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_limit(a->db, SQLITE_LIMIT_ATTACHED, 0);
-    return db_script(a,
-                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-                     "PRAGMA trusted_schema = OFF",
-                     err);
+    int rc = begin_wal(a, err);
+    return rc != 0 ? rc
+                   : db_script(a,
+                               "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                               "PRAGMA trusted_schema = OFF",
+                               err);
 }
 
 int account_open(struct account **out, const char *path, struct err *err)

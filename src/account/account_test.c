@@ -6,6 +6,7 @@
 #include "base/test.h"
 #include "db.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -508,16 +509,32 @@ static void another_process_is_kept_from_the_wal(void **state)
     (void)make_tenant(f->b, "after");
 }
 
+/* Hub and CLI may meet at the very first start. */
+static void several_may_make_the_file_at_once(void **state)
+{
+    struct fixture *f = *state;
+    char command[512];
+    for (int round = 0; round < 20; round++) {
+        (void)snprintf(
+            command, sizeof command,
+            "cd '%s'; for i in 1 2 3 4 5 6; do '%s' '%s/new.db' || : >bad & done; wait; rm new.db*; "
+            "! rm bad 2>/dev/null",
+            f->dir, self, f->dir);
+        assert_int_equal(system(command), 0);
+    }
+}
+
 /* With a path: opens and closes that file, as another process. */
 int main(int argc, char **argv)
 {
+    static char absolute[PATH_MAX];
     struct account *a = NULL;
     if (argc == 2) {
         int rc = account_open(&a, argv[1], NULL);
         account_close(&a);
         return rc == 0 ? 0 : 1;
     }
-    self = argv[0];
+    self = realpath(argv[0], absolute);
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(the_file_is_private),
@@ -537,6 +554,7 @@ int main(int argc, char **argv)
         CASE(strange_files_are_refused),
         CASE(the_audit_takes_lines),
         CASE(another_process_is_kept_from_the_wal),
+        CASE(several_may_make_the_file_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
