@@ -338,6 +338,54 @@ def test_a_hung_disk_does_not_hold_answers(place, started, disk, sync, record_pr
     assert spooled(edge) == b"".join(sent)
 
 
+@pytest.mark.parametrize("sync", ["interval", "always"])
+def test_a_disk_that_hangs_at_start_holds_no_answers(place, started, disk, sync):
+    """What comes before the spool is open is answered and counted lost, exactly; what comes after it is kept."""
+    at, freeze = disk
+    (at / "spool").mkdir()
+    edge = lone(place, {"spool": str(at / "spool"), "sync": sync, "pid_file": str(place / "pid")})
+    freeze(True)
+    started(edge).ready()
+    with PolicyClient(edge.port) as client:
+        seconds = sorted(client.ask(request(instance=f"lost.{i}")) for i in range(1, 21))
+        # The first one finds the port before it is accepted on.
+        assert seconds[-2] < ANSWER_S + 0.005
+        found = edge.metrics()
+        assert found["policy_proxy_answered_lost_total"] == 20 and found["policy_proxy_spool_accepted_total"] == 0
+        assert "NOT kept" in edge.log() and edge.log().count("answered but not kept") == 1
+        edge.process.send_signal(signal.SIGHUP)  # waits for the spool
+        freeze(False)
+        wait_until(lambda: "records wait" in edge.log(), "the spool is open")
+        wait_until(lambda: edge.metrics()["policy_proxy_reloads_total"] == 1, "reloaded")
+        kept = [request(instance=f"kept.{i}") for i in range(20)]
+        for one in kept:
+            client.ask(one)
+        assert edge.metrics()["policy_proxy_answered_lost_total"] == 20
+    assert edge.stop() == 0
+    assert spooled(edge) == b"".join(kept)
+
+
+def test_a_spool_that_cannot_be_opened_is_tried_again(place, started):
+    edge = lone(place)
+    in_the_way = pathlib.Path(edge.settings["spool"]) / "journal"
+    in_the_way.parent.mkdir()
+    in_the_way.write_text("no directory")
+    started(edge).ready()
+    with PolicyClient(edge.port) as client:
+        client.ask(request(instance="lost"))
+        assert str(in_the_way) in edge.log() and "next attempt" in edge.log()
+        assert edge.stop() == 0, "a stop does not wait for the next attempt"
+    edge.start().ready()
+    with PolicyClient(edge.port) as client:
+        client.ask(request(instance="lost"))
+        assert edge.metrics()["policy_proxy_answered_lost_total"] == 1
+        in_the_way.unlink()
+        wait_until(lambda: "records wait" in edge.log(), "the spool is open")
+        client.ask(request(instance="kept"))
+    assert edge.stop() == 0
+    assert spooled(edge) == request(instance="kept")
+
+
 def test_always_answers_after_the_sync(place, started):
     edge = started(lone(place, {"sync": "always"})).ready()
     with PolicyClient(edge.port) as client:

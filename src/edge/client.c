@@ -134,15 +134,15 @@ static void begin_turn(struct clients *clients)
     clients->turn_real_us = clock_real_us();
 }
 
-static void tell_lost(struct client *client)
+static void tell_lost(struct client *client, int why)
 {
     uint64_t held;
     client->clients->stats.answered_lost++;
     if (throttle_pass(&client->clients->lost_log, client->clients->turn_us, &held))
-        log_warning(
-            "request answered but not kept: the spool's ring is full (the disk hangs or is full: look "
-            "at the spool's file system; repeats %llu)",
-            (unsigned long long)held);
+        log_warning("request answered but not kept: %s (the disk hangs, fails or is full: look at the "
+                    "spool's file system; repeats %llu)",
+                    why == ERR_UNAVAILABLE ? "the spool is not open yet" : "the spool's ring is full",
+                    (unsigned long long)held);
 }
 
 /* Keeps one request; true when its answer has a sync to wait for. */
@@ -154,7 +154,7 @@ static bool keep(struct client *client, struct slice request)
     int rc =
         clients->options.keep(clients->options.arg, &client->conn.peer, clients->turn_real_us, request, &seq);
     if (rc != 0) {
-        tell_lost(client);
+        tell_lost(client, rc);
         return false;
     }
     client->owed_seq = seq;

@@ -139,7 +139,7 @@ bool identity_equal(const struct identity *a, const struct identity *b)
 
 int identity_prepare_directory(const struct proxy_config *settings, struct err *err)
 {
-    if (mkdir(settings->spool, 0700) != 0 && errno != EEXIST)
+    if (access(settings->spool, F_OK) != 0 && mkdir(settings->spool, 0700) != 0 && errno != EEXIST)
         return err_errno(err, errno, "spool %s cannot be made (make its parent directory first)",
                          settings->spool);
     return process_give(settings->user, settings->spool, err);

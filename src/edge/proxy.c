@@ -18,6 +18,7 @@ enum {
     STOP_STEP_MS = 20,       /* each step of stopping serves what has come by then */
     WATCH_MS = 5000,
 };
+#define SPOOL_AT_START_US (2 * US_PER_SECOND)
 #define SYNC_AT_STOP_US   (2 * US_PER_SECOND)
 #define UPLINK_AT_STOP_US (3 * US_PER_SECOND)
 #define SPOOL_AT_STOP_US  (3 * US_PER_SECOND)
@@ -40,23 +41,18 @@ static int keep(void *arg, const struct ip *peer, int64_t ts_us, struct slice re
 {
     struct proxy *proxy = arg;
     (void)peer;
+    if (proxy->spool == NULL)
+        return ERR_UNAVAILABLE;
     int rc = spool_append(proxy->spool, RECORD_POLICY, ts_us, request, seq);
     if (rc == 0)
         proxy->last_seq = *seq;
     return rc;
 }
 
-/* On the spool's thread. */
-static void tell_synced(void *arg)
+/* On another thread. */
+static void wake_loop(void *arg)
 {
     (void)uv_async_send(arg);
-}
-
-static void on_synced(uv_async_t *async)
-{
-    struct proxy *proxy = async->data;
-    if (proxy->listener != NULL)
-        listener_synced(proxy->listener, spool_synced_seq(proxy->spool));
 }
 
 static int render(void *arg, struct buf *out)
@@ -69,7 +65,8 @@ static int render(void *arg, struct buf *out)
         .reloads = proxy->reloads,
         .greets = identity_can_greet(proxy->identity),
     };
-    spool_get_stats(proxy->spool, &from.spool);
+    if (proxy->spool != NULL)
+        spool_get_stats(proxy->spool, &from.spool);
     if (proxy->uplink != NULL)
         uplink_get_stats(proxy->uplink, &from.uplink);
     if (from.spool.journal.oldest_us > 0)
@@ -92,6 +89,8 @@ static void on_watch(void *arg)
 {
     struct proxy *proxy = arg;
     tell_hub(proxy);
+    if (proxy->spool == NULL)
+        return;
     struct spool_stats stats;
     spool_get_stats(proxy->spool, &stats);
     if (stats.journal.dropped > proxy->dropped_told)
@@ -226,60 +225,89 @@ int proxy_open(struct proxy **out, struct config **config, struct err *err)
 
 /* --- start: files and threads -------------------------------------------------------------------------- */
 
-static int start_spool(struct proxy *proxy, struct err *err)
+/* Once, when the opener has done. */
+static void opened(struct proxy *proxy)
 {
-    const struct proxy_config *settings = settings_of(proxy);
-    struct spool_options options = {
-        .journal = {.dir = proxy->identity->spool_dir, .max_bytes = settings->spool_max, .compress_level = 3},
-        .ring_dir = settings->ring_dir,
-        .ring_bytes = settings->ring,
-        .sync = strcmp(settings->sync, "always") == 0 ? SPOOL_SYNC_ALWAYS : SPOOL_SYNC_INTERVAL,
-        .sync_interval_us = settings->sync_interval,
-    };
-    int rc = spool_open(&proxy->spool, &options, err);
-    if (rc != 0)
-        return rc;
     struct spool_stats stats;
     spool_get_stats(proxy->spool, &stats);
     proxy->dropped_told = stats.journal.dropped;
     log_info("spool %s open: %" PRIu64 " records wait, %" PRIu64 " of them found in the ring",
              proxy->identity->spool_dir, stats.journal.depth, stats.recovered);
-    if (options.sync == SPOOL_SYNC_INTERVAL)
-        return 0;
-    if (uv_async_init(&proxy->loop, &proxy->synced, on_synced) != 0)
-        return err_set(err, ERR_IO, "no event loop");
-    proxy->synced.data = proxy;
-    proxy->synced_open = true;
-    return spool_on_sync(proxy->spool, tell_synced, &proxy->synced);
+    if (!identity_can_greet(proxy->identity))
+        log_warning("nothing is sent, records only gather in %s: " IDENTITY_MISSING,
+                    proxy->identity->spool_dir);
 }
 
-/* A wrong setting ends the start. A key file or a disk that fails does not: mail is answered without a hub.
- */
-static int start_uplink(struct proxy *proxy, struct err *err)
+/* While mail is answered: nothing ends the program any more. */
+static void take_late(struct proxy *proxy)
 {
-    if (identity_can_greet(proxy->identity)) {
-        int rc = uplink_start(&proxy->uplink, &proxy->identity->uplink, proxy->spool, err);
-        if (rc == 0 || rc == ERR_CONFIG)
-            return rc;
-        log_error("nothing is sent, records only gather in %s: %s; mend it, then reload",
-                  proxy->identity->spool_dir, err_detail(err));
+    struct err err = {0};
+    int rc = opener_take(&proxy->opener, 0, &proxy->spool, &proxy->uplink, &err);
+    if (proxy->opener != NULL || proxy->spool == NULL)
+        return;
+    opened(proxy);
+    if (rc != 0)
+        log_error("nothing is sent: %s; mend it, then reload", err_detail(&err));
+    if (proxy->reload_again && proxy->reload == NULL && proxy->stop == STOP_NOT) {
+        proxy->reload_again = false;
+        reload_begin(proxy);
+    }
+}
+
+static void on_woken(uv_async_t *async)
+{
+    struct proxy *proxy = async->data;
+    if (proxy->opener != NULL && proxy->stop == STOP_NOT)
+        take_late(proxy);
+    if (proxy->listener != NULL && proxy->spool != NULL)
+        listener_synced(proxy->listener, spool_synced_seq(proxy->spool));
+}
+
+/* Gives the spool its moment before anything is accepted, so that an ordinary start loses nothing; then mail
+ * comes first. */
+static int start_spool(struct proxy *proxy, struct err *err)
+{
+    const struct proxy_config *settings = settings_of(proxy);
+    bool always = strcmp(settings->sync, "always") == 0;
+    struct opener_options options = {
+        .spool = {.journal = {.dir = proxy->identity->spool_dir,
+                              .max_bytes = settings->spool_max,
+                              .compress_level = 3},
+                  .ring_dir = settings->ring_dir,
+                  .ring_bytes = settings->ring,
+                  .sync = always ? SPOOL_SYNC_ALWAYS : SPOOL_SYNC_INTERVAL,
+                  .sync_interval_us = settings->sync_interval},
+        .uplink = identity_can_greet(proxy->identity) ? &proxy->identity->uplink : NULL,
+        .synced = always ? wake_loop : NULL,
+        .done = wake_loop,
+        .arg = &proxy->woken,
+    };
+    if (uv_async_init(&proxy->loop, &proxy->woken, on_woken) != 0)
+        return err_set(err, ERR_IO, "no event loop");
+    proxy->woken.data = proxy;
+    proxy->woken_open = true;
+    int rc = opener_start(&proxy->opener, &options, err);
+    if (rc == 0)
+        rc = opener_take(&proxy->opener, SPOOL_AT_START_US, &proxy->spool, &proxy->uplink, err);
+    if (proxy->opener != NULL) {
+        log_warning("spool %s is not open yet, mail is answered and NOT kept until it is (look at its disk)",
+                    proxy->identity->spool_dir);
         return 0;
     }
-    log_warning("nothing is sent, records only gather in %s: " IDENTITY_MISSING, proxy->identity->spool_dir);
-    return 0;
+    if (rc == 0)
+        opened(proxy);
+    return rc;
 }
 
 int proxy_start(struct proxy *proxy, struct err *err)
 {
-    int rc = start_spool(proxy, err);
-    if (rc == 0)
-        rc = start_uplink(proxy, err);
-    if (rc == 0)
-        rc = signals_open(&proxy->signals, &proxy->loop, &signal_calls, proxy, err);
+    int rc = signals_open(&proxy->signals, &proxy->loop, &signal_calls, proxy, err);
     if (rc == 0 && (notify_watchdog(&proxy->watchdog, &proxy->loop) != 0 ||
                     ticker_create(&proxy->stopper, &proxy->loop, on_stopper, proxy) != 0 ||
                     ticker_create(&proxy->watch, &proxy->loop, on_watch, proxy) != 0))
         rc = err_set(err, ERR_NO_MEMORY, "no memory for timers");
+    if (rc == 0)
+        rc = start_spool(proxy, err);
     if (rc != 0)
         return rc;
     ticker_set(proxy->watch, WATCH_MS, WATCH_MS);
@@ -308,6 +336,15 @@ static void wait_synced(const struct proxy *proxy)
 static bool close_spool(struct proxy *proxy)
 {
     struct err err = {0};
+    if (proxy->opener != NULL) {
+        opener_stop(proxy->opener);
+        int taken = opener_take(&proxy->opener, SPOOL_AT_STOP_US, &proxy->spool, &proxy->uplink, &err);
+        if (proxy->opener != NULL) {
+            log_warning("spool %s did not open until the end: look at its disk [%s]",
+                        proxy->identity->spool_dir, err_text(taken));
+            return false;
+        }
+    }
     if (proxy->spool == NULL)
         return true;
     if (proxy->uplink != NULL) {
@@ -335,8 +372,8 @@ void proxy_close(struct proxy **proxy)
     ticker_destroy(&self->watchdog);
     ticker_destroy(&self->stopper);
     ticker_destroy(&self->watch);
-    if (self->synced_open)
-        uv_close((uv_handle_t *)&self->synced, NULL);
+    if (self->woken_open)
+        uv_close((uv_handle_t *)&self->woken, NULL);
     (void)uv_run(&self->loop, UV_RUN_DEFAULT); /* the close callbacks */
     (void)uv_loop_close(&self->loop);
     allow_destroy(&self->allow);

@@ -12,6 +12,7 @@
 #include "loop/scrape.h"
 #include "loop/signals.h"
 #include "loop/ticker.h"
+#include "opener.h"
 #include "proxy.h"
 #include "uplink.h"
 
@@ -24,14 +25,15 @@ struct proxy {
     struct config *config;
     struct identity *identity;
     struct allow *allow;
-    struct spool *spool;
+    struct opener *opener; /* NULL: the spool is open */
+    struct spool *spool;   /* NULL: not yet, mail is answered without */
     struct uplink *uplink; /* NULL: it can't greet, or a reload has it in hand */
     struct listener *listener;
     struct scrape *scrape;
     struct signals *signals;
     struct ticker *watchdog, *stopper, *watch;
-    uv_async_t synced; /* the spool's thread → the loop */
-    bool synced_open;
+    uv_async_t woken; /* the spool's and the opener's thread → the loop */
+    bool woken_open;
     struct reload *reload; /* under way */
     bool reload_again;
     enum stop_phase stop;

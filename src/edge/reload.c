@@ -151,7 +151,7 @@ static void after_load(uv_work_t *work, int status)
 
 void reload_begin(struct proxy *proxy)
 {
-    if (proxy->reload != NULL) {
+    if (proxy->reload != NULL || proxy->opener != NULL) { /* the opener reads the settings there are */
         proxy->reload_again = true;
         return;
     }
