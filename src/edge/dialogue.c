@@ -77,8 +77,8 @@ void uplink_greet(struct uplink *u, int64_t now_us)
     hello->software = SLICE("policy-proxy " VERSION);
     hello->clock_us = clock_real_us();
     fill_figures(u, &hello->figures);
-    journal_epoch(spool_journal(u->spool), &hello->present);
     hello->epoch_count = outbox_epochs(u->outbox, hello->epochs);
+    hello->present = hello->epochs[0];
     u->state = UPLINK_GREETING;
     u->deadline_us = now_us + ANSWER_US;
     u->asked_us = now_us;
@@ -157,12 +157,30 @@ void uplink_ship(struct uplink *u, int64_t now_us)
 
 /* ---- listening ------------------------------------------------------------------------------- */
 
+/* The hub has records of this process's epoch that this process never sent: another one with the same memory
+ * did. What is still to go takes a new name, or the hub's word would stand for records that it can't have. */
+static void begin_anew(struct uplink *u, int64_t now_us)
+{
+    log_error("hub has records of this epoch that were not sent from here: this machine was set back to a "
+              "snapshot, or runs twice; what is unsent goes out under a new epoch edge=%s",
+              u->edge_id);
+    outbox_rename(u->outbox);
+    if (outbox_restart(u->outbox, NULL, 0, 1, NULL) == 0)
+        uplink_greet(u, now_us);
+    else
+        uplink_lose(u, now_us, "the spool cannot be read");
+}
+
 static void welcomed(struct uplink *u, int64_t now_us, const struct frame_welcome *welcome)
 {
     struct err err;
     uint32_t records = welcome->batch_records;
     measure(&u->offset, u->asked_us, now_us, welcome->clock_us);
     u->asked_us = 0;
+    if (outbox_disowns(u->outbox, welcome->progress, welcome->progress_count)) {
+        begin_anew(u, now_us);
+        return;
+    }
     u->window = welcome->window < 1 ? 1 : welcome->window > OUTBOX_WINDOW ? OUTBOX_WINDOW : welcome->window;
     if (outbox_restart(u->outbox, welcome->progress, welcome->progress_count, records > 0 ? records : 1,
                        &err) != 0)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 
 #include <assert.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 enum { ZSTD_LEVEL = 3 };
@@ -20,7 +21,9 @@ struct shipment {
 };
 
 struct outbox {
-    struct journal *journal; /* borrowed */
+    struct journal *journal;       /* borrowed */
+    struct spool_shipped *shipped; /* borrowed */
+    struct epoch present;
     struct journal_reader *reader;
     struct batch_writer *writer;
     struct journal_record held; /* read, not yet collected; its payload is the reader's */
@@ -37,8 +40,9 @@ struct outbox {
     uint64_t unsendable;
 };
 
-int outbox_open(struct outbox **out, struct journal *journal, struct err *err)
+int outbox_open(struct outbox **out, struct spool *spool, struct err *err)
 {
+    struct journal *journal = spool_journal(spool);
     struct outbox *o = calloc(1, sizeof *o);
     int rc = o == NULL ? ERR_NO_MEMORY : batch_writer_create(&o->writer, ZSTD_LEVEL);
     if (rc != 0) {
@@ -46,6 +50,8 @@ int outbox_open(struct outbox **out, struct journal *journal, struct err *err)
         return err_set(err, rc, "no memory for the uplink");
     }
     o->journal = journal;
+    o->shipped = spool_shipped(spool);
+    journal_epoch(journal, &o->present);
     o->acked = o->retired = journal_retired(journal);
     rc = journal_reader_open(&o->reader, journal, NULL, o->acked, err);
     if (rc != 0)
@@ -67,12 +73,31 @@ void outbox_close(struct outbox **outbox)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+static bool same_epoch(const struct epoch *a, const struct epoch *b)
+{
+    return memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+
+/* The held record gets the name by which the hub knows it. */
+static void rename_held(struct outbox *o)
+{
+    struct spool_shipped *shipped = o->shipped;
+    if (!shipped->renamed || !same_epoch(&o->held.epoch, &o->present))
+        return;
+    if (shipped->base == UINT64_MAX)
+        shipped->base = o->held.seq - 1;
+    o->held.epoch = shipped->epoch;
+    o->held.seq -= shipped->base;
+}
+
 static int hold(struct outbox *o, struct err *err)
 {
     if (o->holding)
         return 0;
     int rc = journal_reader_next(o->reader, &o->held, err);
     o->holding = rc == 0;
+    if (rc == 0)
+        rename_held(o);
     o->at_end = rc == ERR_END;
     return rc;
 }
@@ -100,10 +125,25 @@ static const struct frame_progress *known(const struct outbox *o, const struct e
 uint16_t outbox_epochs(struct outbox *o, struct epoch *epochs)
 {
     uint16_t count = 1;
-    journal_epoch(o->journal, &epochs[0]);
+    epochs[0] = o->shipped->renamed ? o->shipped->epoch : o->present;
     if (hold(o, NULL) == 0 && memcmp(o->held.epoch.b, epochs[0].b, sizeof epochs[0].b) != 0)
         epochs[count++] = o->held.epoch;
     return count;
+}
+
+bool outbox_disowns(const struct outbox *o, const struct frame_progress *progress, uint16_t count)
+{
+    const struct epoch *present = o->shipped->renamed ? &o->shipped->epoch : &o->present;
+    for (uint16_t i = 0; i < count; i++)
+        if (same_epoch(&progress[i].epoch, present))
+            return progress[i].last_seq > o->shipped->sent;
+    return false;
+}
+
+void outbox_rename(struct outbox *o)
+{
+    *o->shipped = (struct spool_shipped){.renamed = true, .base = UINT64_MAX};
+    randombytes_buf(o->shipped->epoch.b, sizeof o->shipped->epoch.b);
 }
 
 int outbox_restart(struct outbox *o, const struct frame_progress *progress, uint16_t count,
@@ -200,6 +240,9 @@ int outbox_take(struct outbox *o, struct frame_batch *batch)
     o->open.sent_us = clock_monotonic_us();
     o->flying[(o->flying_first + o->flying_count++) % OUTBOX_WINDOW] = o->open;
     batch_writer_clear(o->writer);
+    if (same_epoch(&o->open.epoch, o->shipped->renamed ? &o->shipped->epoch : &o->present) &&
+        o->open.last_seq > o->shipped->sent)
+        o->shipped->sent = o->open.last_seq;
     return 0;
 }
 

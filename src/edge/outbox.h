@@ -7,14 +7,14 @@
 #ifndef EDGE_OUTBOX_H
 #define EDGE_OUTBOX_H
 
-#include "journal/journal.h"
+#include "journal/spool.h"
 #include "wire/frame.h"
 
 enum { OUTBOX_WINDOW = 64 /* batches in flight at most, whatever the hub grants */ };
 
 struct outbox;
 
-MUST_CHECK int outbox_open(struct outbox **out, struct journal *journal, struct err *err);
+MUST_CHECK int outbox_open(struct outbox **out, struct spool *spool, struct err *err);
 void outbox_close(struct outbox **outbox);
 
 /* The epochs to name in HELLO: the present one and that of the oldest record not acked. */
@@ -23,6 +23,12 @@ uint16_t outbox_epochs(struct outbox *outbox, struct epoch *epochs);
 /* Begins anew behind the last ack: nothing is in flight. progress (may be empty) is what the hub has. */
 MUST_CHECK int outbox_restart(struct outbox *outbox, const struct frame_progress *progress, uint16_t count,
                               uint32_t batch_records, struct err *err);
+
+/* The hub has records of the present epoch that no uplink of this process ever sent. */
+bool outbox_disowns(const struct outbox *outbox, const struct frame_progress *progress, uint16_t count);
+/* All of the present epoch that is not acked goes out under a new random one, with seqs from 1. Then restart.
+ */
+void outbox_rename(struct outbox *outbox);
 
 /* Collects what is there. 0: a batch is full; ERR_MORE: there is some, more may come; ERR_END: nothing;
  * ERR_CONFLICT: the next epoch is one of which the hub has not said how far it is: greet; ERR_BUSY: likewise,

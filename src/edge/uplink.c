@@ -287,7 +287,7 @@ int uplink_start(struct uplink **out, const struct uplink_options *options, stru
     if (rc == 0)
         rc = curve_keys_load(&u->keys, options->key_file, err);
     if (rc == 0)
-        rc = outbox_open(&u->outbox, spool_journal(spool), err);
+        rc = outbox_open(&u->outbox, spool, err);
     if (rc == 0)
         rc = listen_to(u, spool, err);
     if (rc == 0)

@@ -45,6 +45,7 @@ struct spool {
     bool always;
     int64_t sync_interval_us;
     uint64_t recovered;
+    struct spool_shipped shipped;
     pthread_t thread;
     struct listener listeners[LISTENERS];
     _Atomic size_t n_listeners;
@@ -369,6 +370,11 @@ int spool_on_sync(struct spool *spool, void (*synced)(void *arg), void *arg)
 struct journal *spool_journal(struct spool *spool)
 {
     return spool->journal;
+}
+
+struct spool_shipped *spool_shipped(struct spool *spool)
+{
+    return &spool->shipped;
 }
 
 void spool_get_stats(const struct spool *spool, struct spool_stats *out)

@@ -74,6 +74,15 @@ MUST_CHECK int spool_on_sync(struct spool *spool, void (*synced)(void *arg), voi
  * it. */
 struct journal *spool_journal(struct spool *spool);
 
+/* What the uplink must know of the present epoch, from one uplink on this spool to the next. Its thread. */
+struct spool_shipped {
+    uint64_t sent;      /* the highest seq that went out, as the hub was told it */
+    bool renamed;       /* the hub knows the epoch by a stand-in: */
+    struct epoch epoch; /* random */
+    uint64_t base;      /* seqs up to this one went out under the former name; UINT64_MAX: not known yet */
+};
+struct spool_shipped *spool_shipped(struct spool *spool);
+
 void spool_get_stats(const struct spool *spool, struct spool_stats *out); /* any thread */
 
 #endif
