@@ -92,6 +92,7 @@ int edges_replay(struct edges *edges, const struct commit *commit)
     int rc = epochs_reserve(&edge->epochs, &batch.epoch);
     if (rc != 0)
         return rc;
+    epochs_begin(&edge->epochs, &batch.epoch, batch.first_seq - 1); /* the journal's oldest is retired */
     epochs_stage(&edge->epochs, &batch);
     epochs_confirm(&edge->epochs);
     return 0;

@@ -107,6 +107,14 @@ int epochs_reserve(struct epochs *epochs, const struct epoch *epoch)
     return item == NULL ? ERR_NO_MEMORY : need_ring(epochs, item);
 }
 
+void epochs_begin(struct epochs *epochs, const struct epoch *epoch, uint64_t last)
+{
+    struct epochs_item *item = find(epochs, epoch);
+    assert(item != NULL);
+    if (item->staged_last == 0)
+        item->last = item->staged_last = last;
+}
+
 void epochs_stage(struct epochs *epochs, const struct epochs_batch *batch)
 {
     struct epochs_item *item = find(epochs, &batch->epoch);

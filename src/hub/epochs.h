@@ -56,6 +56,8 @@ enum epochs_verdict epochs_judge(const struct epochs *epochs, const struct epoch
 /* Takes the memory that staging needs, so that nothing can fail once the journal has the batch.
  * ERR_NO_MEMORY. */
 MUST_CHECK int epochs_reserve(struct epochs *epochs, const struct epoch *epoch);
+/* A reserved epoch of which nothing is known goes on behind last: what came before is no gap. */
+void epochs_begin(struct epochs *epochs, const struct epoch *epoch, uint64_t last);
 /* For an EPOCHS_NEW batch of a reserved epoch. */
 void epochs_stage(struct epochs *epochs, const struct epochs_batch *batch);
 void epochs_confirm(struct epochs *epochs);
