@@ -73,6 +73,17 @@ struct edge *edges_add(struct edges *edges, uint32_t tenant, struct slice id)
     return edge;
 }
 
+bool edges_admit(struct edges *edges, uint32_t tenant, struct slice id)
+{
+    size_t count = 0;
+    if (edges_find(edges, id) != NULL || edges->count < EDGES_TENANT_MAX)
+        return true;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct edge *edge = edges->buckets[i]; edge != NULL; edge = edge->next)
+            count += edge->tenant == tenant;
+    return count < EDGES_TENANT_MAX;
+}
+
 void edges_each(struct edges *edges, void (*visit)(void *arg, struct edge *edge), void *arg)
 {
     for (size_t i = 0; i < BUCKETS; i++)

@@ -10,7 +10,10 @@
 #include "epochs.h"
 #include "wire/frame.h"
 
-enum { EDGES_MAX = 65536 };
+enum {
+    EDGES_MAX = 65536,
+    EDGES_TENANT_MAX = 4096, /* of one tenant, so that none takes all places */
+};
 
 struct session;
 
@@ -38,6 +41,8 @@ void edges_destroy(struct edges **edges);
 struct edge *edges_find(struct edges *edges, struct slice id); /* NULL: not known */
 /* Finds or adds; NULL: EDGES_MAX or no memory. */
 struct edge *edges_add(struct edges *edges, uint32_t tenant, struct slice id);
+/* Is it known, or has its tenant room for another? */
+bool edges_admit(struct edges *edges, uint32_t tenant, struct slice id);
 /* Every edge, in no order. */
 void edges_each(struct edges *edges, void (*visit)(void *arg, struct edge *edge), void *arg);
 

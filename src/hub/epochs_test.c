@@ -139,6 +139,23 @@ static void the_snapshot_brings_everything_back(void **state)
     (void)unlink(path);
 }
 
+static void a_tenant_has_a_bounded_number_of_edges(void **state)
+{
+    (void)state;
+    struct edges *edges;
+    char id[16];
+    assert_int_equal(edges_create(&edges), 0);
+    for (int i = 0; i < EDGES_TENANT_MAX; i++) {
+        (void)snprintf(id, sizeof id, "mx%d", i);
+        assert_true(edges_admit(edges, 1, slice_of(id)));
+        assert_non_null(edges_add(edges, 1, slice_of(id)));
+    }
+    assert_false(edges_admit(edges, 1, SLICE("another")));
+    assert_true(edges_admit(edges, 1, SLICE("mx7")));
+    assert_true(edges_admit(edges, 2, SLICE("another")));
+    edges_destroy(&edges);
+}
+
 static void a_damaged_snapshot_is_noticed(void **state)
 {
     (void)state;
@@ -211,6 +228,7 @@ int main(void)
         cmocka_unit_test(nothing_counts_before_its_fdatasync),
         cmocka_unit_test(the_oldest_epochs_and_hashes_are_forgotten),
         cmocka_unit_test(the_snapshot_brings_everything_back),
+        cmocka_unit_test(a_tenant_has_a_bounded_number_of_edges),
         cmocka_unit_test(a_damaged_snapshot_is_noticed),
         cmocka_unit_test(refusals_name_each_address_and_do_not_flood),
     };

@@ -58,6 +58,10 @@ static struct verdict judge(struct intake *in, const struct peer *peer, struct s
     struct verdict verdict = judge_key(in, api_key, &peer->address, key);
     if (verdict.code != 0)
         return verdict;
+    if (!edges_admit(in->edges, key->tenant, slice_of(edge))) { /* before it takes a line among the pins */
+        refuse(&verdict, REFUSAL_LIMIT, "the tenant has 4096 edge ids already: use one of them");
+        return verdict;
+    }
     int rc = account_edge_pin(in->account, key->tenant, edge, peer->curve_key, clock_real_us(), &err);
     if (rc != 0)
         refuse(&verdict, rc == ERR_DENIED ? REFUSAL_PINNED : REFUSAL_BUSY, err_detail(&err));
