@@ -134,21 +134,23 @@ static void pad(FILE *out, size_t n)
         (void)fputc(' ', out);
 }
 
-static void print_cell(FILE *out, const struct layout *layout, size_t c, const char *text, size_t width)
+/* Room is filled before a cell, not behind it: no line ends in spaces. *owed: what the cell before left. */
+static void print_cell(FILE *out, const struct layout *layout, size_t c, const char *text, size_t width,
+                       size_t *owed)
 {
-    size_t room = layout->widths[c] - width;
-    if (layout->right[c])
-        pad(out, room);
+    size_t room = layout->widths[c] - width, before = c > 0 ? *owed + 2 : 0;
+    if (width > 0)
+        pad(out, before + (layout->right[c] ? room : 0));
     (void)fputs(text, out);
+    *owed = width == 0 ? before + room : layout->right[c] ? 0 : room;
     if (c + 1 == layout->count)
         (void)fputc('\n', out);
-    else
-        pad(out, (layout->right[c] ? 0 : room) + 2);
 }
 
 int table_print(FILE *out, const json_t *columns, const json_t *rows)
 {
     char text[TABLE_CELL_BYTES];
+    size_t owed = 0;
     struct layout layout = {.count = json_array_size(columns)};
     if (layout.count > TABLE_COLUMNS)
         return ERR_LIMIT;
@@ -156,11 +158,11 @@ int table_print(FILE *out, const json_t *columns, const json_t *rows)
         layout.names[c] = json_string_value(json_array_get(columns, c));
     measure(&layout, rows);
     for (size_t c = 0; c < layout.count; c++)
-        print_cell(out, &layout, c, layout.names[c], strlen(layout.names[c]));
+        print_cell(out, &layout, c, layout.names[c], strlen(layout.names[c]), &owed);
     for (size_t r = 0; r < json_array_size(rows); r++)
         for (size_t c = 0; c < layout.count; c++) {
             size_t width = table_cell(json_object_get(json_array_get(rows, r), layout.names[c]), text);
-            print_cell(out, &layout, c, text, width);
+            print_cell(out, &layout, c, text, width, &owed);
         }
     return 0;
 }

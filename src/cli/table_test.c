@@ -64,14 +64,16 @@ static void columns_line_up(void **state)
     FILE *file = open_memstream(&out, &n);
     json_t *columns = json_loads("[\"domain\",\"messages\",\"note\"]", 0, &error);
     json_t *rows = json_loads("[{\"domain\":\"b\\u00fccher.example\",\"messages\":7,\"note\":\"x\"},"
-                              "{\"domain\":null,\"messages\":12345678901,\"note\":\"\"}]",
+                              "{\"domain\":null,\"messages\":12345678901,\"note\":\"\"},"
+                              "{\"domain\":\"\",\"messages\":1,\"note\":\"y\"}]",
                               0, &error);
     assert_int_equal(table_print(file, columns, rows), 0);
     assert_int_equal(fclose(file), 0);
     assert_string_equal(out, "domain             messages  note\n"
                              "b\xc3\xbc"
                              "cher.example            7  x\n"
-                             "-               12345678901  \n");
+                             "-               12345678901\n"
+                             "                         1  y\n");
     free(out);
     json_decref(columns);
     json_decref(rows);
