@@ -296,12 +296,6 @@ static void handle(struct client *client, enum client_event event, struct slice 
     conn_close(&client->conn);
 }
 
-const char *client_state_name(enum client_state state)
-{
-    static const char *const names[] = {"idle", "half", "leaving", "closed"};
-    return names[state];
-}
-
 void client_give_up(struct client *client)
 {
     handle(client, EVENT_STALE, (struct slice){NULL, 0});

@@ -67,6 +67,4 @@ void client_pay(struct client *client, bool synced);
 void client_give_up(struct client *client);
 void client_close(struct client *client);
 
-const char *client_state_name(enum client_state state);
-
 #endif

@@ -52,8 +52,3 @@ void ticker_stop(struct ticker *ticker)
 {
     (void)uv_timer_stop(&ticker->handle);
 }
-
-bool ticker_is_set(const struct ticker *ticker)
-{
-    return uv_is_active((const uv_handle_t *)&ticker->handle) != 0;
-}

@@ -18,6 +18,5 @@ void ticker_destroy(struct ticker **ticker); /* nulls *ticker; safe on NULL */
 /* Calls after first_ms, then each repeat_ms (0: once). Setting it again replaces what was set. */
 void ticker_set(struct ticker *ticker, uint64_t first_ms, uint64_t repeat_ms);
 void ticker_stop(struct ticker *ticker);
-bool ticker_is_set(const struct ticker *ticker);
 
 #endif
