@@ -73,7 +73,7 @@ static void columns_line_up(void **state)
                              "b\xc3\xbc"
                              "cher.example            7  x\n"
                              "-               12345678901\n"
-                             "                         1  y\n");
+                             "                          1  y\n");
     free(out);
     json_decref(columns);
     json_decref(rows);
