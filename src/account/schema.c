@@ -119,13 +119,24 @@ static int migrate_step(struct account *a, void *arg, struct err *err)
     return rc != 0 ? rc : db_script(a, pragmas, err);
 }
 
+/* All from one snapshot: another process may be making the tables now. */
+static int look(struct account *a, int64_t *version, struct err *err)
+{
+    int rc = db_script(a, "BEGIN", err);
+    if (rc != 0)
+        return rc;
+    rc = db_integer(a, version, err, "PRAGMA user_version", NULL, 0);
+    if (rc == 0)
+        rc = check_origin(a, *version, err);
+    (void)!db_script(a, "ROLLBACK", NULL); /* nothing was written */
+    return rc;
+}
+
 int schema_migrate(struct account *a, struct err *err)
 {
     for (;;) {
         int64_t version = 0;
-        int rc = db_integer(a, &version, err, "PRAGMA user_version", NULL, 0);
-        if (rc == 0)
-            rc = check_origin(a, version, err);
+        int rc = look(a, &version, err);
         if (rc != 0 || version >= VERSION_NOW)
             return rc;
         if ((rc = account_atomically(a, migrate_step, NULL, err)) != 0)
