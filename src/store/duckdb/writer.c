@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * writer: see writer.h. Three things that DuckDB 1.4 does and this file is built around: COMMIT answers success
- * after a failed flush (so the flush is checked first); destroying an appender flushes what is in it (so that
- * happens before ROLLBACK, inside the transaction that is thrown away); and a COMMIT that fails takes the rows
- * back but leaves their texts in the segment, so that the next row's texts would begin in them (so the database
- * is opened again).
+ * writer: see writer.h. Three things that DuckDB 1.4 does and this file is built around: COMMIT answers
+ * success after a failed flush (so the flush is checked first); destroying an appender flushes what is in it
+ * (so that happens before ROLLBACK, inside the transaction that is thrown away); and a COMMIT that fails
+ * takes the rows back but leaves their texts in the segment, so that the next row's texts would begin in them
+ * (so the database is opened again).
  */
 #include "store/duckdb/writer.h"
 
