@@ -22,6 +22,12 @@ def test_exposure_of_the_unit_is_low(unit):
     assert float(exposure[1]) <= 2.0, done.stdout
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_kill_leaves_the_rings(unit):
+    """RemoveIPC=yes takes a dead service's files out of /dev/shm, and with them what was answered and not written."""
+    assert "RemoveIPC=no" in (ROOT / "packaging/systemd" / unit).read_text().splitlines()
+
+
 @pytest.mark.parametrize("unit", UNITS + ["policy-proxy.socket"])
 def test_systemd_understands_the_unit(unit, tmp_path):
     """Only the programs are replaced: they aren't installed here."""

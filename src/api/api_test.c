@@ -147,6 +147,8 @@ static void mistakes_are_problems(void **state)
         {"POST", "/api/v1/apikeys?tenant=t", "{\"name\":\"k\",\"scopes\":[\"root\"]}", 400, "$.scopes[0]"},
         {"POST", "/api/v1/apikeys?tenant=t", "{\"name\":\"k\",\"scopes\":[\"read\"],\"expires\":\"soon\"}",
          400, "$.expires"},
+        {"POST", "/api/v1/apikeys?tenant=t",
+         "{\"name\":\"k\",\"scopes\":[\"read\"],\"expires\":\"2020-01-01\"}", 400, "is in the past"},
         {"POST", "/api/v1/apikeys?tenant=t", "{\"name\":\"k\",\"scopes\":[\"read\"],\"key\":\"short\"}", 400,
          "20 to 63"},
         {"POST", "/api/v1/query", "{}", 503, "no hub is running"},

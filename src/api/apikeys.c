@@ -160,6 +160,10 @@ static int add_one(struct api_call *call, const struct field *item)
         rc = noun_tenant(call, item, &key.tenant);
     if (rc != 0)
         return rc;
+    if (key.expires_us != 0 && key.expires_us <= clock_real_us()) {
+        struct field member = field_member(item, "expires");
+        return field_fail(&member, ERR_INVALID, "is in the past: the key would never be accepted");
+    }
     /* Nobody hands out more than it has. */
     const struct api_caller *caller = &call->request->caller;
     if (!caller->operator_ && (key.scopes & ~caller->scopes) != 0)

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * log: formats a line on the stack and hands it to stderr, a file or syslog. See log.h.
+ * log: formats a line on the stack and hands it to stderr, a file or syslog, or to the thread that does. See
+ * log.h.
  */
 #include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,6 +28,24 @@ static struct {
     bool to_syslog;
     char path[1024];
 } state = {.program = "mail-analytics", .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
+
+enum { QUEUE_LINES = 64, STACK_BYTES = 128 * 1024 };
+
+struct queued {
+    enum log_level level;
+    size_t n;
+    char line[LOG_LINE_BYTES];
+};
+
+/* Lines on their way to the thread. The lock is held for a copy, never for a write. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t filled, emptied;
+    struct queued lines[QUEUE_LINES];
+    size_t first, count;
+    uint64_t lost;
+    _Atomic bool running;
+} queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER};
 
 static int open_file(struct err *err)
 {
@@ -112,6 +134,122 @@ static size_t prefix(char *out, size_t size, enum log_level level)
     return n + (size_t)more;
 }
 
+/* The whole line, ready to go. */
+static size_t compose(char line[static LOG_LINE_BYTES], enum log_level level, const char *text)
+{
+    size_t n = state.to_syslog ? 0 : prefix(line, 256, level);
+    n += escape(line + n, LOG_LINE_BYTES - n - 1, text);
+    line[n] = state.to_syslog ? '\0' : '\n';
+    return n + !state.to_syslog;
+}
+
+static void put(enum log_level level, const char *line, size_t n)
+{
+    if (state.to_syslog) {
+        syslog(syslog_levels[level], "%s: %s", level_names[level], line);
+        return;
+    }
+    ssize_t written = write(atomic_load(&state.fd), line, n);
+    (void)written; /* nowhere left to complain */
+}
+
+static void put_lost(uint64_t lost)
+{
+    char text[128], line[LOG_LINE_BYTES];
+    (void)snprintf(text, sizeof text, "%" PRIu64 " lines were lost here: the log took none for a while",
+                   lost);
+    put(LOG_LEVEL_WARNING, line, compose(line, LOG_LEVEL_WARNING, text));
+}
+
+/* --- the thread ---------------------------------------------------------------------------------------- */
+
+static void push(enum log_level level, const char *line, size_t n)
+{
+    pthread_mutex_lock(&queue.lock);
+    if (queue.count == QUEUE_LINES) {
+        queue.lost++;
+    } else {
+        struct queued *last = &queue.lines[(queue.first + queue.count++) % QUEUE_LINES];
+        last->level = level;
+        last->n = n;
+        memcpy(last->line, line, n + (state.to_syslog ? 1 : 0));
+        pthread_cond_signal(&queue.filled);
+    }
+    pthread_mutex_unlock(&queue.lock);
+}
+
+/* A line leaves the queue when it is out. */
+static void *run(void *arg)
+{
+    static struct queued line;
+    (void)arg;
+    pthread_mutex_lock(&queue.lock);
+    for (;;) {
+        while (queue.count == 0)
+            pthread_cond_wait(&queue.filled, &queue.lock);
+        line = queue.lines[queue.first];
+        pthread_mutex_unlock(&queue.lock);
+        put(line.level, line.line, line.n);
+        pthread_mutex_lock(&queue.lock);
+        queue.first = (queue.first + 1) % QUEUE_LINES;
+        uint64_t lost = --queue.count == 0 ? queue.lost : 0;
+        if (lost != 0) {
+            queue.lost = 0;
+            pthread_mutex_unlock(&queue.lock);
+            put_lost(lost);
+            pthread_mutex_lock(&queue.lock);
+        }
+        if (queue.count == 0)
+            pthread_cond_broadcast(&queue.emptied);
+    }
+    return NULL;
+}
+
+/* Signals stay with the program's other threads. */
+static int start_thread(void)
+{
+    sigset_t all, old;
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int errnum = pthread_create(&thread, &attr, run, NULL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return errnum;
+}
+
+int log_background(struct err *err)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&queue.emptied, &attr);
+    pthread_condattr_destroy(&attr);
+    int errnum = start_thread();
+    if (errnum != 0)
+        return err_errno(err, errnum, "the log's thread cannot be started");
+    atomic_store(&queue.running, true);
+    return 0;
+}
+
+void log_drain(int64_t timeout_us)
+{
+    struct timespec until;
+    int rc = 0;
+    if (!atomic_load(&queue.running))
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_us / 1000000;
+    pthread_mutex_lock(&queue.lock);
+    while (queue.count != 0 && rc == 0)
+        rc = pthread_cond_timedwait(&queue.emptied, &queue.lock, &until);
+    pthread_mutex_unlock(&queue.lock);
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
     if ((int)level > atomic_load_explicit(&state.level, memory_order_relaxed))
@@ -122,15 +260,10 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    size_t n = state.to_syslog ? 0 : prefix(line, 256, level);
-    n += escape(line + n, sizeof line - n - 1, text);
-    if (state.to_syslog) {
-        line[n] = '\0';
-        syslog(syslog_levels[level], "%s: %s", level_names[level], line);
-    } else {
-        line[n++] = '\n';
-        ssize_t written = write(atomic_load(&state.fd), line, n);
-        (void)written; /* nowhere left to complain */
-    }
+    size_t n = compose(line, level, text);
+    if (!atomic_load(&queue.running))
+        put(level, line, n);
+    else
+        push(level, line, n);
     errno = saved_errno;
 }

@@ -10,6 +10,8 @@
 
 #include "err.h"
 
+#include <stdint.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 enum { LOG_LINE_BYTES = 2048 }; /* longer lines are cut */
@@ -24,6 +26,12 @@ MUST_CHECK int log_reopen(struct err *err);
 /* Any thread, any time after log_open; 'error', 'warning', 'info', 'debug' → level. */
 void log_set_level(enum log_level level);
 MUST_CHECK int log_level_parse(const char *name, enum log_level *level);
+
+/* From here on a thread writes the lines, so that a log whose disk (or whose reader) hangs holds nobody: 64
+ * lines wait, those beyond are counted, and the log says how many once it takes lines again. Once, after
+ * every fork. log_drain waits for what is on its way, for whole seconds, before the process ends. */
+MUST_CHECK int log_background(struct err *err);
+void log_drain(int64_t timeout_us);
 
 /* Writes one line with one write(2). Any thread; never fails, never allocates. */
 void log_write(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);

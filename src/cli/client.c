@@ -221,6 +221,8 @@ static int understand(struct cli *cli, int status, const struct buf *reply, json
     const json_t *at = json_object_get(*out, "index");
     if (index != NULL && at != NULL)
         *index = (long)json_integer_value(at);
+    if (detail != NULL && strncmp(detail, "$: ", 3) == 0)
+        detail += 3; /* the whole of what was sent: no place that a person knows */
     int rc = cli_fail(cli, code != NULL ? code_of(code) : ERR_IO, "%s",
                       detail != NULL ? detail : "the hub refused without a reason");
     json_decref(*out);

@@ -118,8 +118,9 @@ static json_t *column_list(const struct noun *noun)
     return columns;
 }
 
-static int list(struct cli *cli, const struct noun *noun, const struct flag *flags)
+static int list(struct cli *cli, const struct noun *noun, const char *none, const struct flag *flags)
 {
+    (void)none;
     char path[CLIENT_PATH_BYTES];
     json_t *reply = NULL;
     (void)snprintf(path, sizeof path, "%s", noun->path);
@@ -215,6 +216,32 @@ static int import(struct cli *cli, const struct noun *noun, const char *file, co
     return rc;
 }
 
+static const struct action {
+    const char *name;
+    int (*run)(struct cli *cli, const struct noun *noun, const char *operand, const struct flag *flags);
+    const char *operand; /* what it is; NULL: none */
+    unsigned knows;
+} actions[] = {
+    {"list", list, NULL, 0},
+    {"remove", remove_one, "which one", 0},
+    {"add", add, "the name", KNOWS_ADD},
+    {"import", import, "the file", KNOWS_IMPORT},
+};
+
+static int check_action(struct cli *cli, const struct noun *noun, const struct action *action, bool operand,
+                        const struct flag *flags)
+{
+    if (operand && action->operand == NULL)
+        return cli_fail(cli, ERR_USAGE, "%s %s takes no name: try `mail-analytics help %s`", noun->verb,
+                        action->name, noun->verb);
+    if (!operand && action->operand != NULL)
+        return cli_fail(cli, ERR_USAGE, "%s %s: %s is missing: try `mail-analytics help %s`", noun->verb,
+                        action->name, action->operand, noun->verb);
+    if (operand && (noun->knows & 1U << TENANT) != 0 && flags[TENANT].count == 0)
+        return cli_fail(cli, ERR_USAGE, "%s %s: --tenant NAME is missing", noun->verb, action->name);
+    return 0;
+}
+
 static int check_flags(struct cli *cli, const struct noun *noun, const struct flag *flags)
 {
     for (size_t i = 0; i < FLAG_COUNT; i++)
@@ -243,16 +270,17 @@ static int run(struct cli *cli, const struct noun *noun)
         rc = check_flags(cli, noun, flags);
     if (rc != 0)
         return rc;
-    const char *action = n > 0 ? operands[0] : "";
-    if (strcmp(action, "list") == 0 && n == 1)
-        return list(cli, noun, flags);
-    if (strcmp(action, "add") == 0 && n == 2 && (noun->knows & KNOWS_ADD) != 0)
-        return add(cli, noun, operands[1], flags);
-    if (strcmp(action, "remove") == 0 && n == 2)
-        return remove_one(cli, noun, operands[1], flags);
-    if (strcmp(action, "import") == 0 && n == 2 && (noun->knows & KNOWS_IMPORT) != 0)
-        return import(cli, noun, operands[1], flags);
-    return cli_fail(cli, ERR_USAGE, "what about %ss? try `mail-analytics help %s`", noun->verb, noun->verb);
+    if (n == 0)
+        return cli_fail(cli, ERR_USAGE, "%s: an action is missing: try `mail-analytics help %s`", noun->verb,
+                        noun->verb);
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
+        if (strcmp(operands[0], actions[i].name) == 0 &&
+            (noun->knows & actions[i].knows) == actions[i].knows) {
+            rc = check_action(cli, noun, &actions[i], n > 1, flags);
+            return rc != 0 ? rc : actions[i].run(cli, noun, n > 1 ? operands[1] : NULL, flags);
+        }
+    return cli_fail(cli, ERR_USAGE, "%s doesn't know '%.60s': try `mail-analytics help %s`", noun->verb,
+                    operands[0], noun->verb);
 }
 
 int verb_tenant(struct cli *cli)

@@ -11,6 +11,8 @@
 
 enum { STOP_WAIT_US = 60 * 1000000 };
 
+#define LOG_DRAIN_US (1000000)
+
 static int signal_running(struct cli *cli, int signum, int64_t wait_us)
 {
     if (cli->settings->pid_file[0] == '\0')
@@ -25,7 +27,12 @@ static int run_hub(struct cli *cli)
     if (log_level_parse(cli->settings->log_level, &level) != 0)
         return cli_fail(cli, ERR_CONFIG, "log_level must be error, warning, info or debug");
     int rc = log_open("mail-analytics", level, cli->settings->log_output, &cli->err);
-    return rc != 0 ? rc : hub_run(cli->config, &cli->err);
+    if (rc == 0)
+        rc = log_background(&cli->err); /* a log that hangs holds neither edges nor Postfix */
+    if (rc == 0)
+        rc = hub_run(cli->config, &cli->err);
+    log_drain(LOG_DRAIN_US);
+    return rc;
 }
 
 int verb_serve(struct cli *cli)

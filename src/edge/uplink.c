@@ -19,6 +19,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -31,6 +32,7 @@ enum {
     MAINTAIN_US = 1000 * 1000,
     PUBLISH_US = 200 * 1000,
     BYE_LINGER_MS = 500,
+    UPLINK_NICE = 10,
 };
 
 /* ---- connection ------------------------------------------------------------------------------ */
@@ -188,6 +190,8 @@ static void say_goodbye(struct uplink *u)
 static void *run(void *arg)
 {
     struct uplink *u = arg;
+    /* Compressing must not take the processor from the answers; refused or not, the work goes on. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), UPLINK_NICE);
     int64_t now_us = clock_monotonic_us();
     while (!finished(u, now_us)) {
         step(u, now_us);

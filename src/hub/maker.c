@@ -22,7 +22,8 @@ struct maker {
     struct rules *rules;
     struct consolidate *consolidate;
     uint64_t generation;
-    int64_t rules_looked_us;
+    int64_t rules_looked_us; /* monotonic */
+    int64_t rules_asof;      /* real time: events received before it are classified as was said then */
 
     struct store_cursor cursor; /* of the next event */
     struct store_cursor known;  /* failures before it are counted already */
@@ -88,15 +89,14 @@ struct store_cursor maker_cursor(const struct maker *maker)
     return maker->cursor;
 }
 
-void maker_refresh_rules(struct maker *m)
+static void look_at_rules(struct maker *m)
 {
     struct err err = {0};
     struct rules *rules = NULL;
     uint64_t generation = m->generation;
     int64_t now = clock_monotonic_us();
-    if (now - m->rules_looked_us < rules_every_us)
-        return;
     m->rules_looked_us = now;
+    m->rules_asof = clock_real_us();
     int rc = account_generation(m->account, &generation, &err);
     if (rc == 0 && generation == m->generation)
         return;
@@ -110,6 +110,19 @@ void maker_refresh_rules(struct maker *m)
     rules_destroy(&m->rules);
     m->rules = rules;
     m->generation = generation;
+}
+
+void maker_refresh_rules(struct maker *m)
+{
+    if (clock_monotonic_us() - m->rules_looked_us >= rules_every_us)
+        look_at_rules(m);
+}
+
+/* What an operator said before an event came holds for it. In a backlog nobody needs to look. */
+static void refresh_rules_for(struct maker *m, int64_t hub_ts)
+{
+    if (hub_ts >= m->rules_asof && clock_monotonic_us() >= m->rules_looked_us)
+        look_at_rules(m);
 }
 
 int maker_seek(struct maker *m, struct store_cursor cursor, struct err *err)
@@ -195,6 +208,7 @@ static int next_commit(struct maker *m, struct err *err)
             pass_journal_record(m, &record, reason);
             continue;
         }
+        refresh_rules_for(m, m->commit.hub_ts);
         m->open = true;
         m->next = record.next;
         m->cursor = (struct store_cursor){record.pos, skip};

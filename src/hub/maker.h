@@ -44,7 +44,8 @@ MUST_CHECK int maker_fill(struct maker *maker, struct event_batch *batch, size_t
 /* Where the next fill begins. */
 struct store_cursor maker_cursor(const struct maker *maker);
 
-/* Fetches the rules again when the control data changed; looks every 200 ms at most. */
+/* Fetches the rules again when the control data changed; looks every 200 ms at most. Besides, filling looks
+ * before it makes events that came later than the last look. */
 void maker_refresh_rules(struct maker *maker);
 
 /* Keeps the event that maker_fill made last, as it came. */

@@ -10,6 +10,8 @@
 
 #include <malloc.h>
 
+#define LOG_DRAIN_US (1000000) /* a log that hangs doesn't keep the process */
+
 /* Everything up to the first answer. *ready_fd lets the parent of -D go. */
 static int start(struct proxy **proxy, struct pidfile **pidfile, struct config **config, int *ready_fd,
                  struct err *err)
@@ -24,6 +26,8 @@ static int start(struct proxy **proxy, struct pidfile **pidfile, struct config *
         rc = proxy_open(proxy, config, err);
     if (rc == 0)
         rc = process_become(settings->user, err);
+    if (rc == 0)
+        rc = log_background(err);
     if (rc == 0)
         rc = proxy_start(*proxy, err);
     return rc;
@@ -42,6 +46,7 @@ static int serve(struct config **config, struct err *err)
     }
     proxy_close(&proxy);
     pidfile_close(&pidfile);
+    log_drain(LOG_DRAIN_US);
     return rc;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * store: the one interface to the engines. An engine is a struct of functions; the conformance suite
- * (src/store/store_conformance.c) holds for every one of them. Writing is for one thread, the loader's:
+ * (src/store/conform_*.c) holds for every one of them. Writing is for one thread, the loader's:
  * append rows, then commit them together with the cursor, or roll back. After any error from append or
  * commit the transaction is gone, and the caller rewinds to the stored cursor. ERR_ENGINE may be the rows'
  * fault: it halves its batch until the bad record is alone, and quarantines it. Every other code (ERR_FULL,

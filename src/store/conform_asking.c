@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * conform_asking: what every engine must answer: by hand, and random questions against a recount.
+ */
+#include "store/place.h"
+#include "store/random_question.h"
+#include "store/recount.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A small message of two directions and one of one, by hand. */
+static void a_mixed_message_counts_once_in_each_and_once_in_all(void **state)
+{
+    struct place *place = *state;
+    struct event rows[7];
+    struct fixture fixture;
+    fixture_init(&fixture, 5, 1);
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        rows[i] = fixture.events[0];
+        rows[i].tenant = 1;
+        rows[i].seq = i + 1;
+        rows[i].ts = FIXTURE_START_US + (int64_t)i * US_PER_SECOND;
+        rows[i].stage = STAGE_RCPT;
+        rows[i].recipients = 1;
+        rows[i].retry_of = 0;
+        rows[i].first_of_message = i == 0 || i == 5;
+        rows[i].message_id.b[0] = i < 5 ? 1 : 2;
+        rows[i].direction = i == 1 ? DIRECTION_OUT : DIRECTION_IN;
+        rows[i].size = 9; /* announced: never counted */
+    }
+    rows[3].retry_of = 1; /* rows 0, 1, 2 are recipients, 3 repeats one */
+    rows[3].recipients = 0;
+    for (size_t i = 4; i <= 6; i += 2) { /* END-OF-MESSAGE of both messages */
+        rows[i].stage = STAGE_END_OF_MESSAGE;
+        rows[i].recipients = 0;
+        rows[i].size = i == 4 ? 1000 : 50;
+    }
+    rows[4].direction = DIRECTION_ABSENT;
+    assert_int_equal(store_append(place->store, rows, ARRAY_LENGTH(rows), NULL), 0);
+    assert_int_equal(store_commit(place->store, place_cursor(1), NULL), 0);
+#define ALL "\"measures\":[\"messages\",\"recipients\",\"bytes\"],\"since\":\"72h\""
+    place_answers(place, "{" ALL "}", 1, "2|4|1050", 1);
+    place_answers(place, "{" ALL ",\"by\":[\"direction\"]}", 1, "in|2|3|1050", 2);
+    place_answers(place, "{" ALL ",\"by\":[\"direction\"],\"order\":[{\"by\":\"messages\"}]}", 1,
+                  "out|1|1|1000", 2);
+    place_answers(place, "{" ALL ",\"where\":[{\"column\":\"direction\",\"values\":[\"out\"]}]}", 1,
+                  "1|1|1000", 1);
+    place_answers(place, "{" ALL ",\"where\":[{\"column\":\"direction\",\"values\":[null]}]}", 1, "0|0|0", 1);
+    place_answers(place,
+                  "{\"measures\":[\"requests\",\"messages\"],\"since\":\"72h\",\"by\":[\"direction\"]}", 1,
+                  "in|5|2", 3);
+    place_answers(place, "{" ALL ",\"interval\":\"1h\"}", 1, "2026-03-01T00:00:00.000000Z|2|4|1050", 1);
+    place_answers(place, "{" ALL ",\"by\":[\"stage\"],\"order\":[{\"by\":\"bytes\",\"desc\":true}]}", 1,
+                  "RCPT|2|4|1050", 2);
+    place_answers(place, "{" ALL "}", 2, "0|0|0", 1);
+    fixture_fini(&fixture);
+}
+
+struct check {
+    const struct query *query;
+    const struct recount *recount;
+    const char *json;
+    size_t rows, keys;
+    uint64_t last[MEASURE_COUNT + 1];
+};
+
+/* One row of the engine against the recount's row of the same key, and against the row before it. */
+static int check_row(void *arg, const struct cell *cells, size_t count)
+{
+    struct check *check = arg;
+    const struct query *query = check->query;
+    struct buf key;
+    buf_init(&key, 1 << 20);
+    assert_int_equal(count, check->keys + query->measure_count);
+    fixture_row(&key, cells, check->keys);
+    assert_int_equal(buf_add(&key, "", 1), 0);
+    const struct recount_row *row = recount_find(check->recount, key.p);
+    if (row == NULL)
+        fail_msg("%s\nno such group: %s", check->json, key.p);
+    for (size_t i = 0; i < query->measure_count; i++) {
+        uint64_t expected = row->measures[query->measures[i]], got = cells[check->keys + i].u64;
+        assert_int_equal(cells[check->keys + i].type, CELL_U64);
+        if (got != expected)
+            fail_msg("%s\n%s of %s: %llu, recounted %llu", check->json,
+                     query_measure_name(query->measures[i]), key.p, (unsigned long long)got,
+                     (unsigned long long)expected);
+    }
+    uint64_t at = query->interval_us > 0 ? (uint64_t)cells[0].ts : UINT64_MAX - cells[check->keys].u64;
+    if (at < check->last[0])
+        fail_msg("%s\nout of order at %s", check->json, key.p);
+    check->last[0] = at;
+    check->rows++;
+    buf_fini(&key);
+    return 0;
+}
+
+static void check_question(struct place *place, const struct fixture *fixture, const char *json,
+                           uint32_t tenant)
+{
+    struct err err = {0};
+    struct query *query;
+    struct recount recount;
+    int rc = query_parse(slice_of(json), FIXTURE_START_US, &query, &err);
+    if (rc != 0 && strstr(err.detail, "same name") != NULL)
+        return;
+    if (rc != 0)
+        fail_msg("%s: %s", json, err_detail(&err));
+    query->scope = tenant != 0 ? QUERY_SCOPE_TENANT : QUERY_SCOPE_ALL;
+    query->tenant = tenant;
+    recount_init(&recount, query, fixture->events, fixture->count);
+    struct check check = {query, &recount, json, 0, query->dimension_count + (query->interval_us > 0), {0}};
+    struct query_sink sink = {check_row, &check, false};
+    if (store_query(place->store, query, &sink, &err) != 0)
+        fail_msg("%s: %s", json, err_detail(&err));
+    size_t expected = recount.rows < query->limit ? recount.rows : query->limit;
+    if (check.rows != expected || sink.truncated != (recount.rows > query->limit))
+        fail_msg("%s\n%zu rows of %zu, limit %u, truncated %d", json, check.rows, recount.rows, query->limit,
+                 sink.truncated);
+    recount_fini(&recount);
+    query_destroy(&query);
+}
+
+static void random_questions_agree_with_a_recount(void **state)
+{
+    struct place *place = *state;
+    const char *given = getenv("STORE_SEED");
+    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : 20260301, random = seed;
+    struct fixture fixture;
+    print_message("seed %llu (STORE_SEED sets it)\n", (unsigned long long)seed);
+    fixture_init(&fixture, seed, 700);
+    place_store(place, &fixture, 1);
+    for (int i = 0; i < 400; i++) {
+        char *json = random_question(&fixture, &random);
+        check_question(place, &fixture, json, (uint32_t)fixture_below(&random, 4));
+        free(json);
+    }
+    fixture_fini(&fixture);
+}
+
+static void hostile_texts_stay_texts(void **state)
+{
+    struct place *place = *state;
+    struct fixture fixture;
+    struct answer answer = {0};
+    char *large = malloc(8193);
+    assert_non_null(large);
+    memset(large, '\'', 8192);
+    large[8192] = '\0';
+    const char *texts[] = {"'",
+                           "\"",
+                           "'; DROP TABLE events; --",
+                           "$1",
+                           "%_\\",
+                           "\342\200\256txt.exe",
+                           "a\nb\tc\x01",
+                           large,
+                           "{\"a\":[1]}",
+                           "NULL",
+                           "\xf0\x9f\x93\xa7"};
+    fixture_init(&fixture, 6, 10);
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
+        fixture.events[0].sender = slice_of(texts[i]);
+        assert_int_equal(store_append(place->store, fixture.events, 1, NULL), 0);
+    }
+    assert_int_equal(store_commit(place->store, place_cursor(1), NULL), 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
+        if (strlen(texts[i]) > QUERY_VALUE_BYTES)
+            continue;
+        json_t *question = json_pack("{s[s]s[s]sss[{sss[s]}]}", "measures", "requests", "by", "sender",
+                                     "since", "96h", "where", "column", "sender", "values", texts[i]);
+        char *json = json_dumps(question, 0);
+        json_decref(question);
+        assert_non_null(json);
+        struct err err = {0};
+        if (place_ask(place, json, 0, &answer, &err) != 0)
+            fail_msg("%s: %s", json, err_detail(&err));
+        assert_int_equal(answer.rows, 1);
+        assert_memory_equal(answer.text.p, texts[i], strlen(texts[i]));
+        assert_string_equal(answer.text.p + strlen(texts[i]), "|1");
+        free(json);
+    }
+    place_answers(place, "{\"measures\":[\"requests\"],\"since\":\"96h\"}", 0, "11",
+                  1); /* the table is still there */
+    buf_fini(&answer.text);
+    free(large);
+    fixture_fini(&fixture);
+}
+
+static void the_sink_can_stop(void **state)
+{
+    struct place *place = *state;
+    struct fixture fixture;
+    struct answer answer = {.stop_after = 3};
+    fixture_init(&fixture, 7, 300);
+    place_store(place, &fixture, 1);
+    assert_int_equal(place_ask(place, "{\"measures\":[\"requests\"],\"by\":[\"instance\"],\"since\":\"96h\"}",
+                               0, &answer, NULL),
+                     -7);
+    assert_int_equal(answer.rows, 3);
+    answer.stop_after = 0;
+    assert_int_equal(
+        place_ask(place, "{\"measures\":[\"requests\"],\"by\":[\"instance\"],\"since\":\"96h\",\"limit\":5}",
+                  0, &answer, NULL),
+        0);
+    assert_int_equal(answer.rows, 5);
+    assert_true(answer.truncated);
+    buf_fini(&answer.text);
+    fixture_fini(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PLACE_TEST(a_mixed_message_counts_once_in_each_and_once_in_all),
+        PLACE_TEST(random_questions_agree_with_a_recount),
+        PLACE_TEST(hostile_texts_stay_texts),
+        PLACE_TEST(the_sink_can_stop),
+    };
+    return cmocka_run_group_tests_name("store/" ENGINE " asking", tests, NULL, NULL);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * conform_load: questions that take too long or too much memory, and many at once while rows are written.
+ */
+#include "store/place.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A question that takes long. */
+static const char slow_question[] = "{\"measures\":[\"messages\",\"bytes\",\"clients\",\"requests\"],\"by\":["
+                                    "\"recipient_domain\",\"stage\",\"sender\"],"
+                                    "\"interval\":\"1h\",\"since\":\"96h\",\"limit\":100000}";
+/* One that wants more memory than the store has. */
+static const char large_question[] = "{\"measures\":[\"messages\",\"bytes\",\"clients\",\"requests\"],\"by\":"
+                                     "[\"instance\",\"seq\",\"queue_id\"],\"interval\":\"1h\","
+                                     "\"since\":\"96h\",\"limit\":100000}";
+
+static void make_it_slow(struct place *place)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, 8, 40000);
+    for (uint32_t round = 0; round < 4; round++) {
+        for (size_t i = 0; i < fixture.count; i++)
+            fixture.events[i].seq += fixture.count;
+        assert_int_equal(store_append(place->store, fixture.events, fixture.count, NULL), 0);
+    }
+    assert_int_equal(store_commit(place->store, place_cursor(1), NULL), 0);
+    fixture_fini(&fixture);
+}
+
+static int64_t time_question(struct place *place, struct query *query, int expected)
+{
+    struct answer answer = {.text.limit = 64 << 20};
+    struct query_sink sink = {place_take_row, &answer, false};
+    struct err err = {0};
+    int64_t begun = clock_monotonic_us();
+    int rc = store_query(place->store, query, &sink, &err);
+    if (rc != expected)
+        fail_msg("%s, not %s: %s", err_name(rc), err_name(expected), err_detail(&err));
+    buf_fini(&answer.text);
+    return clock_monotonic_us() - begun;
+}
+
+/* Stopped means not run to its end: the best of ten stopped runs takes less than half of a whole one. */
+static void a_question_that_takes_too_long_ends(void **state)
+{
+    struct place *place = *state;
+    struct query *query;
+    int64_t best_us = INT64_MAX;
+    make_it_slow(place);
+    assert_int_equal(query_parse(SLICE(slow_question), FIXTURE_START_US + FIXTURE_RANGE_US, &query, NULL), 0);
+    query->scope = QUERY_SCOPE_ALL;
+    query->timeout_us = 300 * US_PER_SECOND;
+    int64_t whole_us = time_question(place, query, 0);
+    for (int i = 0; i < 3; i++) { /* the first one reads and compiles for all */
+        int64_t us = time_question(place, query, 0);
+        whole_us = us < whole_us ? us : whole_us;
+    }
+    query->timeout_us = 1000;
+    for (int i = 0; i < 10; i++) {
+        int64_t us = time_question(place, query, ERR_TIMEOUT);
+        best_us = us < best_us ? us : best_us;
+    }
+    print_message("whole %lld ms, stopped %lld ms\n", (long long)whole_us / 1000, (long long)best_us / 1000);
+    assert_true(best_us < whole_us / 2);
+    query->timeout_us = 300 * US_PER_SECOND; /* the connection serves the next one */
+    (void)time_question(place, query, 0);
+    query_destroy(&query);
+}
+
+struct asking {
+    struct place *place;
+    const char *json;
+    atomic_int running, cancelled, answered, busy, memory, other;
+    atomic_bool stop;
+};
+
+static int hold_row(void *arg, const struct cell *cells, size_t count)
+{
+    (void)arg;
+    (void)cells;
+    (void)count;
+    return 0;
+}
+
+static void *ask_again_and_again(void *arg)
+{
+    struct asking *asking = arg;
+    struct query *query;
+    struct query_sink sink = {hold_row, NULL, false};
+    if (query_parse(slice_of(asking->json), FIXTURE_START_US + FIXTURE_RANGE_US, &query, NULL) != 0)
+        abort();
+    query->scope = QUERY_SCOPE_ALL;
+    atomic_fetch_add(&asking->running, 1);
+    while (!atomic_load(&asking->stop)) {
+        int rc = store_query(asking->place->store, query, &sink, NULL);
+        atomic_fetch_add(rc == 0               ? &asking->answered
+                         : rc == ERR_CANCELLED ? &asking->cancelled
+                         : rc == ERR_BUSY      ? &asking->busy
+                         : rc == ERR_LIMIT     ? &asking->memory
+                                               : &asking->other,
+                         1);
+    }
+    query_destroy(&query);
+    return NULL;
+}
+
+static void begin_asking(struct asking *asking, pthread_t *threads, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_again_and_again, asking), 0);
+}
+
+static void end_asking(struct asking *asking, pthread_t *threads, size_t count)
+{
+    struct store_stats stats;
+    atomic_store(&asking->stop, true);
+    store_interrupt(asking->place->store);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    store_get_stats(asking->place->store, &stats);
+    assert_int_equal(stats.queries_running, 0);
+    assert_int_equal(atomic_load(&asking->other), 0);
+}
+
+static void many_ask_while_rows_are_written(void **state)
+{
+    struct place *place = *state;
+    struct asking asking = {.place = place, .json = slow_question};
+    struct fixture fixture;
+    struct store_stats stats;
+    pthread_t threads[6];
+    fixture_init(&fixture, 9, 300);
+    make_it_slow(place);
+    store_get_stats(place->store, &stats);
+    begin_asking(&asking, threads, ARRAY_LENGTH(threads));
+    int64_t until = clock_monotonic_us() + 60 * US_PER_SECOND;
+    uint64_t commits = 0;
+    while (clock_monotonic_us() < until &&
+           (commits < 20 || atomic_load(&asking.cancelled) == 0 || atomic_load(&asking.answered) == 0)) {
+        place_store(place, &fixture, ++commits);
+        if (atomic_load(&asking.answered) > 0)
+            store_interrupt(place->store);
+    }
+    end_asking(&asking, threads, ARRAY_LENGTH(threads));
+    assert_true(commits >= 20);
+    assert_true(atomic_load(&asking.cancelled) > 0);
+    assert_true(atomic_load(&asking.answered) > 0);
+    place_cursor_is(place, commits, stats.rows + commits * fixture.count);
+    fixture_fini(&fixture);
+}
+
+/* What a loader does: rewind and try again for as long as the environment is at fault. */
+static void store_patiently(struct place *place, const struct fixture *fixture, uint64_t offset)
+{
+    struct err err = {0};
+    int64_t until = clock_monotonic_us() + 60 * US_PER_SECOND;
+    int rc;
+    do {
+        rc = store_append(place->store, fixture->events, fixture->count, &err);
+        if (rc == 0)
+            rc = store_commit(place->store, place_cursor(offset), &err);
+    } while (rc == ERR_NO_MEMORY && clock_monotonic_us() < until);
+    if (rc != 0)
+        fail_msg("%s", err_detail(&err));
+}
+
+static void questions_that_eat_the_memory_do_not_stop_the_writer(void **state)
+{
+    struct place *place = *state;
+    struct asking asking = {.place = place, .json = large_question};
+    struct fixture fixture;
+    struct store_stats stats;
+    pthread_t threads[2];
+    fixture_init(&fixture, 10, 300);
+    make_it_slow(place);
+    store_get_stats(place->store, &stats);
+    begin_asking(&asking, threads, ARRAY_LENGTH(threads));
+    int64_t until = clock_monotonic_us() + 60 * US_PER_SECOND;
+    uint64_t commits = 0;
+    while (clock_monotonic_us() < until && (commits < 40 || atomic_load(&asking.memory) < 2))
+        store_patiently(place, &fixture, ++commits);
+    end_asking(&asking, threads, ARRAY_LENGTH(threads));
+    assert_true(atomic_load(&asking.memory) >= 2);
+    place_cursor_is(place, commits, stats.rows + commits * fixture.count);
+    place_reopen(place);
+    place_cursor_is(place, commits, stats.rows + commits * fixture.count);
+    fixture_fini(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PLACE_TEST(a_question_that_takes_too_long_ends),
+        PLACE_TEST(many_ask_while_rows_are_written),
+        PLACE_TEST(questions_that_eat_the_memory_do_not_stop_the_writer),
+    };
+    return cmocka_run_group_tests_name("store/" ENGINE " load", tests, NULL, NULL);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * random_question: see random_question.h.
+ */
+#include "store/random_question.h"
+
+#include "base/test.h"
+#include "store/recount.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A JSON value as a filter would have it: the event's own, or one that fits rarely. */
+static json_t *json_value(const struct event *event, enum column column, uint64_t *random)
+{
+    char text[128];
+    struct cell cell = recount_cell(event, column, text);
+    if (cell.type == CELL_NULL)
+        return event_columns[column].nullable && event_columns[column].type != TYPE_ID128 ? json_null()
+                                                                                          : NULL;
+    if (cell.type == CELL_BOOL)
+        return json_boolean(cell.u64);
+    if (cell.type == CELL_U64)
+        return fixture_below(random, 2) ? json_integer((json_int_t)cell.u64)
+                                        : json_sprintf("%llu", (unsigned long long)cell.u64);
+    if (cell.type == CELL_TS) {
+        clock_format(cell.ts, text);
+        return json_string(text);
+    }
+    return json_stringn(cell.text.p, cell.text.n);
+}
+
+static const enum column asked_columns[] = {
+    COLUMN_tenant,
+    COLUMN_edge,
+    COLUMN_epoch,
+    COLUMN_seq,
+    COLUMN_hub_ts,
+    COLUMN_ts_corrected,
+    COLUMN_stage,
+    COLUMN_direction,
+    COLUMN_message_id,
+    COLUMN_first_of_message,
+    COLUMN_retry_of,
+    COLUMN_recipients,
+    COLUMN_sender_domain,
+    COLUMN_recipient_domain,
+    COLUMN_client_address,
+    COLUMN_client_name,
+    COLUMN_client_port,
+    COLUMN_helo_name,
+    COLUMN_sender,
+    COLUMN_recipient,
+    COLUMN_recipient_count,
+    COLUMN_queue_id,
+    COLUMN_instance,
+    COLUMN_size,
+    COLUMN_sasl_username,
+    COLUMN_direction,
+    COLUMN_recipient_domain,
+    COLUMN_sender_domain,
+};
+
+static enum column any_column(uint64_t *random)
+{
+    return asked_columns[fixture_below(random, ARRAY_LENGTH(asked_columns))];
+}
+
+static json_t *random_range(enum column column, const struct fixture *fixture, uint64_t *random)
+{
+    char a[CLOCK_TEXT_BYTES], b[CLOCK_TEXT_BYTES];
+    if (event_columns[column].type == TYPE_TS) {
+        int64_t from = FIXTURE_START_US + (int64_t)fixture_below(random, FIXTURE_RANGE_US);
+        clock_format(from, a);
+        clock_format(from + 1 + (int64_t)fixture_below(random, FIXTURE_RANGE_US), b);
+        return fixture_below(random, 4) ? json_pack("[ss]", a, b) : json_pack("[ns]", a) /* open */;
+    }
+    json_int_t from = (json_int_t)fixture_below(random, column == COLUMN_size ? 50000 : fixture->count);
+    json_int_t to = from + 1 + (json_int_t)fixture_below(random, 50000);
+    return fixture_below(random, 4) ? json_pack("[II]", from, to) : json_pack("[In]", from);
+}
+
+static json_t *random_filter(const struct fixture *fixture, uint64_t *random)
+{
+    static const char *const match[] = {"eq", "ne", "in", "ne", "in"};
+    enum column column = any_column(random);
+    enum column_type type = event_columns[column].type;
+    const char *op = match[fixture_below(random, ARRAY_LENGTH(match))];
+    if (type == TYPE_IP && fixture_below(random, 2))
+        return json_pack("{sssss[ss]}", "column", event_columns[column].name, "op", "cidr", "values",
+                         fixture_below(random, 2) ? "192.0.2.0/24" : "192.0.0.0/23",
+                         fixture_below(random, 2) ? "2001:db8:1::/48" : "2001:db8:2::3");
+    if (type == TYPE_TEXT && fixture_below(random, 3) == 0) {
+        const struct event *event = &fixture->events[fixture_below(random, fixture->count)];
+        char text[64];
+        struct cell cell = recount_cell(event, column, text);
+        if (cell.type == CELL_TEXT && (unsigned char)cell.text.p[0] < 0x80)
+            return json_pack(
+                "{sssss[s%]}", "column", event_columns[column].name, "op", "prefix", "values", cell.text.p,
+                (size_t)1 + ((unsigned char)cell.text.p[cell.text.n > 1] < 0x80 && cell.text.n > 1));
+    }
+    if ((type == TYPE_TS || type == TYPE_U16 || type == TYPE_U32 || type == TYPE_U64) &&
+        fixture_below(random, 2))
+        return json_pack("{ssssso}", "column", event_columns[column].name, "op", "range", "values",
+                         random_range(column, fixture, random));
+    json_t *values = json_array();
+    size_t count = strcmp(op, "eq") == 0 ? 1 : 1 + fixture_below(random, 4);
+    for (size_t i = 0; i < count; i++) {
+        json_t *value = json_value(&fixture->events[fixture_below(random, fixture->count)], column, random);
+        if (value == NULL || json_array_append_new(values, value) != 0) {
+            json_decref(values);
+            return NULL;
+        }
+    }
+    return json_pack("{ssssso}", "column", event_columns[column].name, "op", op, "values", values);
+}
+
+static json_t *random_names(uint64_t *random, const char *(*name)(uint64_t *random), size_t count)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const char *text = name(random);
+        bool twice = false;
+        for (size_t k = 0; k < json_array_size(names); k++)
+            twice = twice || strcmp(json_string_value(json_array_get(names, k)), text) == 0;
+        if (!twice)
+            assert_int_equal(json_array_append_new(names, json_string(text)), 0);
+    }
+    return names;
+}
+
+static const char *measure_name(uint64_t *random)
+{
+    return query_measure_name((enum measure)fixture_below(random, MEASURE_COUNT));
+}
+
+static const char *dimension_name(uint64_t *random)
+{
+    enum column column = any_column(random);
+    return event_columns[column == COLUMN_recipients ? COLUMN_sender : column].name;
+}
+
+static void set_range(json_t *question, uint64_t *random)
+{
+    static const char *const intervals[] = {"1h", "5m", "6h", "1d", "7d", "12h"};
+    char text[CLOCK_TEXT_BYTES];
+    int64_t from = FIXTURE_START_US + (int64_t)fixture_below(random, FIXTURE_RANGE_US / 2);
+    clock_format(from, text);
+    assert_int_equal(json_object_set_new(question, "from", json_string(text)), 0);
+    clock_format(from + 1 + (int64_t)fixture_below(random, FIXTURE_RANGE_US), text);
+    assert_int_equal(json_object_set_new(question, "to", json_string(text)), 0);
+    if (fixture_below(random, 2))
+        assert_int_equal(
+            json_object_set_new(question, "interval",
+                                json_string(intervals[fixture_below(random, ARRAY_LENGTH(intervals))])),
+            0);
+}
+
+char *random_question(const struct fixture *fixture, uint64_t *random)
+{
+    json_t *question = json_object(), *where = json_array();
+    assert_int_equal(json_object_set_new(question, "measures",
+                                         random_names(random, measure_name, 1 + fixture_below(random, 5))),
+                     0);
+    assert_int_equal(
+        json_object_set_new(question, "by", random_names(random, dimension_name, fixture_below(random, 4))),
+        0);
+    for (uint64_t i = fixture_below(random, 3); i > 0; i--) {
+        json_t *filter = random_filter(fixture, random);
+        if (filter != NULL)
+            assert_int_equal(json_array_append_new(where, filter), 0);
+    }
+    assert_int_equal(json_object_set_new(question, "where", where), 0);
+    set_range(question, random);
+    if (fixture_below(random, 3) == 0)
+        assert_int_equal(
+            json_object_set_new(question, "limit", json_integer(1 + (json_int_t)fixture_below(random, 30))),
+            0);
+    char *text = json_dumps(question, JSON_COMPACT);
+    json_decref(question);
+    assert_non_null(text);
+    return text;
+}
