@@ -44,11 +44,12 @@ int main(int argc, char **argv)
         bench_die("out of memory");
     if (spool_open(&spool, &options, &err) != 0)
         bench_die("%s", err_detail(&err));
-    /* About 2 requests a message. */
+    /* No rhythm. A message makes more than one request, so that the last one comes before now. */
+    double step_us = days * 86400 * 1e6 / (double)events;
     int64_t ts_us = clock_real_us() - (int64_t)(days * 86400 * 1e6);
     while (made < events) {
         struct traffic_message message;
-        ts_us = traffic_next_us(traffic, ts_us, (double)events / 2 / days);
+        ts_us += (int64_t)(traffic_pause(traffic) * step_us);
         traffic_draw(traffic, ts_us, &message);
         for (unsigned i = 0; i < traffic_request_count(&message) && made < events; i++, made++) {
             char bytes[TRAFFIC_REQUEST_BYTES];
