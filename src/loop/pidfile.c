@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_NS = 20 * 1000 * 1000, TEXT_BYTES = 12, PATH_BYTES = 4096 };
+enum { POLL_NS = 20 * 1000 * 1000, ASKED_US = 500 * 1000, TEXT_BYTES = 12, PATH_BYTES = 4096 };
 
 struct pidfile {
     int fd;
@@ -63,6 +63,17 @@ static void write_pid(int fd, const char *path)
     (void)ignored;
 }
 
+/* Who asks whether the program lives (pidfile_signal) holds the lock for a moment; that is no other owner. */
+static bool lock(int fd)
+{
+    for (int64_t until_us = clock_monotonic_us() + ASKED_US; flock(fd, LOCK_EX | LOCK_NB) != 0;) {
+        if (clock_monotonic_us() > until_us)
+            return false;
+        (void)nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
+    }
+    return true;
+}
+
 int pidfile_open(struct pidfile **out, const char *path, struct err *err)
 {
     struct pidfile *pidfile = calloc(1, sizeof *pidfile);
@@ -70,7 +81,7 @@ int pidfile_open(struct pidfile **out, const char *path, struct err *err)
         return err_set(err, ERR_NO_MEMORY, "no memory for the pid file");
     pidfile->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     int rc = pidfile->fd < 0 ? err_errno(err, errno, "pid file %s cannot be opened", path) : 0;
-    if (rc == 0 && flock(pidfile->fd, LOCK_EX | LOCK_NB) != 0)
+    if (rc == 0 && !lock(pidfile->fd))
         rc = err_set(err, ERR_BUSY, "already running as process %ld (its pid file %s is locked)",
                      read_pid(pidfile->fd), path);
     if (rc == 0)
@@ -124,8 +135,9 @@ int pidfile_signal(const char *path, int signum, int64_t wait_us, struct err *er
     if (fd < 0)
         return err_errno(err, errno, "pid file %s cannot be read", path);
     int rc;
+    bool dead = flock(fd, LOCK_EX | LOCK_NB) == 0;
     long pid = read_pid(fd);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (dead)
         rc = err_set(err, ERR_UNAVAILABLE, "not running (nobody holds pid file %s)", path);
     else if (pid <= 1)
         rc = err_set(err, ERR_CORRUPT, "pid file %s holds no process id (stop the program by hand)", path);

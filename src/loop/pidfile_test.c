@@ -59,6 +59,24 @@ static void only_a_living_owner_is_signalled(void **state)
     assert_int_equal(pidfile_signal(path, SIGKILL, 0, &err), ERR_UNAVAILABLE);
 }
 
+static void asking_keeps_nobody_out(void **state)
+{
+    (void)state;
+    pid_t asker = fork();
+    assert_true(asker >= 0);
+    if (asker == 0)
+        alarm(60); /* ends it when this process could not */
+    for (int rc = 0; asker == 0;)
+        rc |= pidfile_signal(path, 0, 0, NULL);
+    for (int i = 0; i < 2000; i++) {
+        struct pidfile *pidfile;
+        assert_int_equal(pidfile_open(&pidfile, path, NULL), 0);
+        pidfile_close(&pidfile);
+    }
+    assert_int_equal(kill(asker, SIGKILL), 0);
+    assert_int_equal(waitpid(asker, NULL, 0), asker);
+}
+
 static void who_does_not_stop_times_out(void **state)
 {
     (void)state;
@@ -130,11 +148,9 @@ int main(void)
         return 1;
     (void)snprintf(path, sizeof path, "%s/p", dir);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_a_living_owner_is_signalled),
-        cmocka_unit_test(who_does_not_stop_times_out),
-        cmocka_unit_test(closing_lets_the_next_one_in),
-        cmocka_unit_test(without_space_it_is_held_and_empty),
-        cmocka_unit_test(a_link_is_refused),
+        cmocka_unit_test(only_a_living_owner_is_signalled),   cmocka_unit_test(asking_keeps_nobody_out),
+        cmocka_unit_test(who_does_not_stop_times_out),        cmocka_unit_test(closing_lets_the_next_one_in),
+        cmocka_unit_test(without_space_it_is_held_and_empty), cmocka_unit_test(a_link_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     (void)unlink(path);
