@@ -32,7 +32,7 @@ enum {
     MAINTAIN_US = 1000 * 1000,
     PUBLISH_US = 200 * 1000,
     BYE_LINGER_MS = 500,
-    UPLINK_NICE = 10,
+    UPLINK_NICE = 19,
 };
 
 /* ---- connection ------------------------------------------------------------------------------ */

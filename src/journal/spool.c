@@ -2,9 +2,9 @@
  *
  * spool: the producer's side and the thread that carries the ring into the journal. See spool.h.
  *
- * While records come the thread drains every few milliseconds, so that a record costs the producer no system
- * call; when none came for a while it sleeps until the producer wakes it. In `always` mode somebody waits for
- * each sync, so it sleeps at once when there is nothing to do.
+ * While records come the thread drains every 5 ms, every ms under load, so that a record costs the producer
+ * no system call; when none came for a while it sleeps until the producer wakes it. In `always` mode somebody
+ * waits for each sync, so it sleeps at once when there is nothing to do.
  */
 #include "spool.h"
 
@@ -29,6 +29,9 @@
 
 enum { LISTENERS = 4, NAME_BYTES = 96, STACK_BYTES = 256 * 1024, QUIET_NAPS = 20 };
 static const int64_t nap_us = 5000, retry_us = 50000;
+/* Under load, short naps: a drain takes the processor from the answers for as long as there is to carry. */
+static const int64_t busy_nap_us = 1000;
+enum { BUSY_BYTES = 32 * 1024 /* a drain of so much means load */ };
 
 /* What the thread is doing, as far as the producer must know. */
 enum { RUNNING, NAPPING /* wake at a quarter full */, IDLE /* wake at once */, RETRYING };
@@ -63,6 +66,7 @@ struct spool {
     /* thread */
     int64_t unsynced_since_us; /* 0: all is synced */
     unsigned quiet_naps;
+    bool loaded; /* the last drain carried much */
     int64_t warned_us;
 
     pthread_mutex_t end_lock;
@@ -165,10 +169,12 @@ static int work(struct spool *spool, bool stopping, bool *moved)
     uint64_t target = ring_head(&spool->ring);
     int rc = 0;
     *moved = false;
+    uint64_t from = ring_tail(&spool->ring);
     while (rc == 0 && ring_tail(&spool->ring) < target && (spool->always || sync_due_in(spool) > 0)) {
         rc = write_some(spool, &err);
         *moved |= rc == 0;
     }
+    spool->loaded = ring_tail(&spool->ring) - from > BUSY_BYTES;
     if (spool->unsynced_since_us != 0 && (sync_due_in(spool) <= 0 || stopping)) {
         int synced = sync_all(spool, &err);
         rc = rc != 0 ? rc : synced;
@@ -178,13 +184,16 @@ static int work(struct spool *spool, bool stopping, bool *moved)
 
 static void rest(struct spool *spool, bool moved)
 {
-    int64_t due = sync_due_in(spool), nap = due < nap_us ? due : nap_us;
+    int64_t usual = spool->loaded ? busy_nap_us : nap_us;
+    int64_t due = sync_due_in(spool), nap = due < usual ? due : usual;
     if (moved || due != INT64_MAX)
         spool->quiet_naps = 0;
-    if (spool->always || (!moved && spool->quiet_naps++ >= QUIET_NAPS))
+    if (spool->always || (!moved && spool->quiet_naps++ >= QUIET_NAPS)) {
+        ring_rest(&spool->ring);
         sleep_as(spool, IDLE, 0);
-    else if (nap > 0)
+    } else if (nap > 0) {
         sleep_as(spool, NAPPING, nap);
+    }
 }
 
 static void *run(void *arg)
