@@ -9,7 +9,9 @@
 #include "base/log.h"
 #include "policy/policy.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum client_event { EVENT_BYTES, EVENT_END, EVENT_PAID, EVENT_STALE, EVENT_SLOW, EVENT_CLOSE, EVENTS };
 
@@ -61,15 +63,16 @@ static bool queue(struct client *client, const char *at, size_t n)
     return false;
 }
 
+/* Straight to the socket: send() costs less than the write() below uv_try_write. */
 static bool send_row(struct client *client, uint32_t n)
 {
     size_t bytes = (size_t)n * ANSWER_BYTES, sent = 0;
-    uv_buf_t row = uv_buf_init(answers, (unsigned)bytes);
-    int rc = uv_try_write(&client->conn.handle.stream, &row, 1);
-    if (rc > 0)
-        sent = (size_t)rc;
-    else if (rc != UV_EAGAIN)
-        return true; /* reset: the read side tells */
+    if (uv_stream_get_write_queue_size(&client->conn.handle.stream) == 0) {
+        ssize_t rc = send(client->conn.fd, answers, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (rc < 0 && errno != EAGAIN && errno != EINTR)
+            return true; /* reset: the read side tells */
+        sent = rc > 0 ? (size_t)rc : 0;
+    }
     return sent == bytes || queue(client, answers + sent, bytes - sent);
 }
 

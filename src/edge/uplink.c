@@ -100,12 +100,13 @@ static void retire(struct uplink *u, int64_t now_us)
         log_debug("spool position cannot be kept [%s]", err_detail(&err));
 }
 
-/* Background work of the journal while there is nothing to send. True: there is more of it. */
+/* Background work of the journal while there is nothing to send and the answers leave time for it. True:
+ * there is more of it. */
 static bool maintain(struct uplink *u, int64_t now_us)
 {
     struct err err;
     bool worked = false;
-    if (now_us < u->maintain_at_us)
+    if (now_us < u->maintain_at_us || spool_loaded(u->spool))
         return false;
     if (journal_maintain(spool_journal(u->spool), clock_real_us(), 0, &worked, &err) != 0)
         log_debug("spool cannot be tidied [%s]", err_detail(&err));

@@ -12,7 +12,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { PARTS = 4 }; /* a caller's parts and the segment's header */
+enum {
+    PARTS = 4,                     /* a caller's parts and the segment's header */
+    AHEAD_FROM_BYTES = 256 * 1024, /* a segment of that size is one that grows */
+    AHEAD_BYTES = 1024 * 1024,
+    BEHIND_BYTES = 128 * 1024, /* under load the disk begins with so much before the sync asks for it */
+    PAGE_BYTES = 4096,
+};
 
 static int write_at(int fd, const struct iovec *parts, int n, uint64_t bytes, uint64_t at)
 {
@@ -88,6 +94,7 @@ static void begin(struct journal *journal, const struct epoch *epoch)
     journal->synced_summary = journal->active.summary;
     journal->fd = journal->spare_fd;
     journal->spare_fd = -1;
+    journal->allocated = journal->begun = 0;
     journal->listed = journal->name_synced = journal->suspect = false;
 }
 
@@ -118,11 +125,41 @@ static void publish_synced(struct journal *journal)
 {
     journal->synced_summary = journal->active.summary;
     journal->active.synced = journal->active.summary.end;
+    journal->begun = journal->active.synced / PAGE_BYTES * PAGE_BYTES;
     pthread_mutex_lock(&journal->state);
     publish_active(journal);
     if (epoch_equal(&journal->active.epoch, &journal->epoch))
         journal->synced_seq = journal->active.summary.last_seq;
     pthread_mutex_unlock(&journal->state);
+}
+
+/* Blocks for what will be written up to `end` and more: a file system does less for a write whose blocks it
+ * has. What it refuses is given back, and not asked for again in this segment. */
+static void allocate_ahead(struct journal *journal, uint64_t end)
+{
+    uint64_t from = journal->active.summary.end, to = end + AHEAD_BYTES;
+    if (end < AHEAD_FROM_BYTES || end <= journal->allocated)
+        return;
+    if (to > journal->segment_bytes + SEGMENT_FOOTER_BYTES)
+        to = journal->segment_bytes + SEGMENT_FOOTER_BYTES;
+    journal->allocated = to;
+    if (to > end && fallocate(journal->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) != 0) {
+        journal->allocated = UINT64_MAX;
+        if (ftruncate(journal->fd, (off_t)from) != 0)
+            log_warning("journal %s: blocks ahead could not be given back [%m]", journal->dir);
+    }
+}
+
+/* Has the disk begin with whole pages, so that a sync under load is not one long piece of work that takes the
+ * processor from the answers. Waits for nothing and takes no error: both are the sync's. */
+static void write_behind(struct journal *journal)
+{
+    uint64_t end = journal->active.summary.end / PAGE_BYTES * PAGE_BYTES;
+    if (end < journal->begun + BEHIND_BYTES)
+        return;
+    (void)sync_file_range(journal->fd, (off_t)journal->begun, (off_t)(end - journal->begun),
+                          SYNC_FILE_RANGE_WRITE);
+    journal->begun = end;
 }
 
 /* Writes whole records behind what is there. On failure nothing of them stays. */
@@ -138,6 +175,8 @@ static int put(struct journal *journal, const struct iovec *parts, int n, uint64
                                         journal->active.epoch};
         segment_header_encode(&fields, header);
     }
+    if (journal->listed)
+        allocate_ahead(journal, at + bytes);
     int failed = journal->listed ? write_at(journal->fd, all + 1, n, bytes, at)
                                  : write_at(journal->fd, all, n + 1, bytes + sizeof header, 0);
     if (failed != 0) {
@@ -146,6 +185,7 @@ static int put(struct journal *journal, const struct iovec *parts, int n, uint64
             unbegin(journal);
         else if (ftruncate(journal->fd, (off_t)at) != 0)
             log_warning("journal %s: a failed write could not be cut off [%m]", journal->dir);
+        journal->allocated = at;
         return rc;
     }
     segment_summary_add(&journal->active.summary, what, bytes);
@@ -158,6 +198,7 @@ static int put(struct journal *journal, const struct iovec *parts, int n, uint64
     publish_active(journal);
     journal->appended += what->records;
     pthread_mutex_unlock(&journal->state);
+    write_behind(journal);
     return 0;
 }
 
@@ -184,15 +225,22 @@ static int make_durable(struct journal *journal, struct err *err)
     return 0;
 }
 
-/* Ends the segment. Without room for a footer it does without: the next open scans it. */
-static int seal(struct journal *journal, struct err *err)
+/* Writes the footer, if there is room for one: without, the next open scans the segment. */
+static void write_footer(struct journal *journal)
 {
     uint8_t footer[SEGMENT_FOOTER_BYTES];
     struct iovec part = {footer, sizeof footer};
     uint64_t end = journal->active.summary.end;
     segment_footer_encode(record_seed(&journal->active.epoch), &journal->active.summary, footer);
-    if (write_at(journal->fd, &part, 1, sizeof footer, end) != 0 && ftruncate(journal->fd, (off_t)end) != 0)
-        log_warning("journal %s: a failed footer could not be cut off [%m]", journal->dir);
+    if (write_at(journal->fd, &part, 1, sizeof footer, end) == 0)
+        end += sizeof footer;
+    if (ftruncate(journal->fd, (off_t)end) != 0) /* blocks ahead go too */
+        log_warning("journal %s: a segment could not be cut to its end [%m]", journal->dir);
+}
+
+static int seal(struct journal *journal, struct err *err)
+{
+    write_footer(journal);
     int rc = make_durable(journal, err);
     if (rc != 0)
         return rc;

@@ -58,6 +58,9 @@ struct journal {
     struct segment_summary synced_summary; /* its summary at the last good sync */
     int spare_fd;                          /* an empty file for the next segment; -1: none */
     uint64_t spare_number;
+    uint64_t allocated; /* blocks of the segment being written that are on disk ahead; UINT64_MAX: none to be
+                           had */
+    uint64_t begun;     /* bytes of it that the disk was asked to begin writing, or that are synced */
     _Atomic uint64_t next_number; /* read by the thread that retires */
     uint64_t next_seq;
 

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAYLOAD = 100 };
@@ -285,6 +286,31 @@ static void the_bound_drops_the_oldest_and_counts(void **state)
     assert_true(stats.depth > 1000);
 }
 
+static void blocks_taken_ahead_are_given_back(void **state)
+{
+    enum { SPARE = 64 * 1024 };
+    const char *dir = *state;
+    struct journal_options options = options_in(dir);
+    options.max_bytes = 64 * 1024 * 1024;
+    options.segment_bytes = 8 * 1024 * 1024;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) { /* dies without sealing */
+        append(opened(&options), 8000);
+        _exit(testdir_allocated(dir, ".seg") > testdir_bytes(dir, ".seg") + SPARE ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0); /* there were some ahead */
+
+    struct journal *journal = opened(&options);
+    assert_in_range(testdir_allocated(dir, ".seg"), 1, testdir_bytes(dir, ".seg") + SPARE);
+    append(journal, 8000);
+    journal_close(&journal);
+    assert_int_equal(testdir_count(dir, ".seg"), 2);
+    assert_in_range(testdir_allocated(dir, ".seg"), 1, testdir_bytes(dir, ".seg") + SPARE);
+}
+
 static void what_a_reader_passed_is_not_dropped(void **state)
 {
     const char *dir = *state;
@@ -517,6 +543,7 @@ int main(void)
         IN_DIR(a_flipped_segment_header_costs_nothing),
         IN_DIR(a_record_inside_a_payload_stays_there),
         IN_DIR(the_bound_drops_the_oldest_and_counts),
+        IN_DIR(blocks_taken_ahead_are_given_back),
         IN_DIR(what_a_reader_passed_is_not_dropped),
         IN_DIR(nothing_unread_goes_when_asked),
         IN_DIR(compression_keeps_positions),

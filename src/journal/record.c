@@ -73,11 +73,14 @@ uint32_t record_seed(const struct epoch *epoch)
 }
 
 /* Of the fields that say how long a record is: lets a search after damage reject a stray header cheaply. */
-static uint16_t header_check(uint32_t seed, const uint8_t *header)
+static uint16_t header_check(uint32_t seed, const struct record *record)
 {
-    uint32_t crc = record_crc(seed, header + R_PAYLOAD_BYTES, R_CHECK - R_PAYLOAD_BYTES);
-    crc = record_crc(crc, header + R_SEQ, RECORD_HEADER_BYTES - R_SEQ);
-    return (uint16_t)(crc ^ crc >> 16);
+    const uint64_t odd = 0x9e3779b97f4a7c15; /* 2^64 divided by the golden ratio: spreads every bit upwards */
+    uint64_t h = seed;
+    h = (h ^ record->payload_bytes ^ (uint64_t)record->kind << 32) * odd;
+    h = (h ^ h >> 32 ^ record->seq) * odd;
+    h = (h ^ h >> 32 ^ (uint64_t)record->ts_us) * odd;
+    return (uint16_t)(h >> 48);
 }
 
 void record_encode(uint32_t seed, struct record *record, struct slice payload, uint8_t *header)
@@ -86,11 +89,13 @@ void record_encode(uint32_t seed, struct record *record, struct slice payload, u
     memcpy(header + R_MAGIC, record_magic, sizeof record_magic);
     put32(header + R_PAYLOAD_BYTES, record->payload_bytes);
     put16(header + R_KIND, record->kind);
+    put16(header + R_CHECK, header_check(seed, record));
     put64(header + R_SEQ, record->seq);
     put64(header + R_TS, (uint64_t)record->ts_us);
-    put16(header + R_CHECK, header_check(seed, header));
-    uint32_t crc = record_crc(seed, header + R_PAYLOAD_BYTES, RECORD_HEADER_BYTES - R_PAYLOAD_BYTES);
-    put32(header + R_CRC, payload.n != 0 ? record_crc(crc, payload.p, payload.n) : crc);
+    bool in_place = payload.p == (const char *)header + RECORD_HEADER_BYTES;
+    size_t first = RECORD_HEADER_BYTES - R_PAYLOAD_BYTES + (in_place ? payload.n : 0);
+    uint32_t crc = record_crc(seed, header + R_PAYLOAD_BYTES, first);
+    put32(header + R_CRC, payload.n != 0 && !in_place ? record_crc(crc, payload.p, payload.n) : crc);
 }
 
 bool record_decode(uint32_t seed, const uint8_t *header, struct record *out)
@@ -102,7 +107,7 @@ bool record_decode(uint32_t seed, const uint8_t *header, struct record *out)
                            .payload_bytes = get32(header + R_PAYLOAD_BYTES),
                            .kind = get16(header + R_KIND)};
     return out->payload_bytes <= JOURNAL_RECORD_BYTES && out->seq != 0 &&
-           get16(header + R_CHECK) == header_check(seed, header);
+           get16(header + R_CHECK) == header_check(seed, out);
 }
 
 bool record_intact(uint32_t seed, const uint8_t *p, const struct record *record)

@@ -33,7 +33,8 @@ static inline size_t record_bytes(const struct record *record)
     return RECORD_HEADER_BYTES + (size_t)record->payload_bytes;
 }
 
-/* Writes the header of a record with this payload (payload_bytes is taken from it). */
+/* Writes the header of a record with this payload (payload_bytes is taken from it). Cheapest when the payload
+ * stands right behind the header already. */
 void record_encode(uint32_t seed, struct record *record, struct slice payload, uint8_t *header);
 
 /* Reads a header (RECORD_HEADER_BYTES); false when these bytes can't be one. The payload is not looked at. */

@@ -102,8 +102,9 @@ static void seal_found(struct journal *journal, const struct source *source, int
     uint8_t footer[SEGMENT_FOOTER_BYTES];
     segment_footer_encode(source->seed, &segment->summary, footer);
     uint64_t end = segment->summary.end;
-    if (pwrite(fd, footer, sizeof footer, (off_t)end) != (ssize_t)sizeof footer &&
-        ftruncate(fd, (off_t)end) != 0)
+    if (pwrite(fd, footer, sizeof footer, (off_t)end) == (ssize_t)sizeof footer)
+        end += sizeof footer;
+    if (ftruncate(fd, (off_t)end) != 0) /* blocks allocated ahead go too */
         log_warning("journal %s: segment %016" PRIx64 " cannot be sealed [%m]", journal->dir,
                     segment->number);
 }

@@ -18,7 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { RING_VERSION = 1, TRIM_BYTES = RING_MIN_BYTES, TRIM_LOAD_BYTES = 32 * 1024 };
+enum { RING_VERSION = 1, TRIM_BYTES = RING_MIN_BYTES };
 static const uint8_t magic[8] = {'M', 'A', 'R', 'I', 'N', 'G', 0x1a, '\n'};
 
 struct ring_epochs {
@@ -273,7 +273,7 @@ uint64_t ring_tail(const struct ring *ring)
  * fault a page, so under load the pages stay until ring_rest. */
 static void trim(struct ring *ring, uint64_t from, uint64_t to)
 {
-    bool load = to - from > TRIM_LOAD_BYTES;
+    bool load = to - from > RING_LOAD_BYTES;
     to -= to % TRIM_BYTES;
     if (load && ring->trimmed < to) {
         ring->untrimmed = true;

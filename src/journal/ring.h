@@ -16,6 +16,7 @@ enum {
     RING_MIN_BYTES = 256 * 1024,
     RING_MAX_BYTES = 256 * 1024 * 1024,
     RING_HEADER_BYTES = 4096,
+    RING_LOAD_BYTES = 128 * 1024, /* a drain of more means load */
     RING_EPOCHS = 32, /* runs that ended with records in the ring, one after the other, none carried off */
 };
 

@@ -2,9 +2,10 @@
  *
  * spool: the producer's side and the thread that carries the ring into the journal. See spool.h.
  *
- * While records come the thread drains every 5 ms, every ms under load, so that a record costs the producer
- * no system call; when none came for a while it sleeps until the producer wakes it. In `always` mode somebody
- * waits for each sync, so it sleeps at once when there is nothing to do.
+ * While records come the thread drains every 20 ms, or when the ring is half full: a record costs the
+ * producer no system call, and the few answers that a drain holds up on the same processor are fewer than 1
+ * in 100. When none came for a while it sleeps until the producer wakes it. In `always` mode somebody waits
+ * for each sync, so it sleeps at once when there is nothing to do.
  */
 #include "spool.h"
 
@@ -27,14 +28,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LISTENERS = 4, NAME_BYTES = 96, STACK_BYTES = 256 * 1024, QUIET_NAPS = 20 };
-static const int64_t nap_us = 5000, retry_us = 50000;
-/* Under load, short naps: a drain takes the processor from the answers for as long as there is to carry. */
-static const int64_t busy_nap_us = 1000;
-enum { BUSY_BYTES = 32 * 1024 /* a drain of so much means load */ };
+enum { LISTENERS = 4, NAME_BYTES = 96, STACK_BYTES = 256 * 1024, QUIET_NAPS = 5 };
+enum { NAPS_IN_A_SYNC = 5, NAP_MAX_US = 20000, RETRY_US = 50000 };
 
 /* What the thread is doing, as far as the producer must know. */
-enum { RUNNING, NAPPING /* wake at a quarter full */, IDLE /* wake at once */, RETRYING };
+enum { RUNNING, NAPPING /* wake at half full */, IDLE /* wake at once */, RETRYING };
 
 struct listener {
     void (*synced)(void *arg);
@@ -46,7 +44,7 @@ struct spool {
     struct ring ring;
     struct drain drain;
     bool always;
-    int64_t sync_interval_us;
+    int64_t sync_interval_us, nap_us;
     uint64_t recovered;
     struct spool_shipped shipped;
     pthread_t thread;
@@ -59,14 +57,13 @@ struct spool {
     _Atomic uint64_t accepted, lost;
 
     _Alignas(64) _Atomic uint32_t doing;
-    _Atomic bool stop;
+    _Atomic bool stop, loaded; /* loaded: the last drain carried much */
     _Atomic uint64_t synced_seq, drained, write_errors;
     _Atomic int64_t busy_since_us; /* inside a write or a sync; 0: not */
 
     /* thread */
     int64_t unsynced_since_us; /* 0: all is synced */
     unsigned quiet_naps;
-    bool loaded; /* the last drain carried much */
     int64_t warned_us;
 
     pthread_mutex_t end_lock;
@@ -90,7 +87,7 @@ static void wake(struct spool *spool)
 static bool must_run(struct spool *spool, uint32_t how)
 {
     uint64_t used = ring_head(&spool->ring) - ring_tail(&spool->ring);
-    if (how != RETRYING && (used > spool->ring.bytes / 4 || (how == IDLE && used != 0)))
+    if (how != RETRYING && (used > spool->ring.bytes / 2 || (how == IDLE && used != 0)))
         return true;
     return atomic_load(&spool->stop) && how != RETRYING;
 }
@@ -157,7 +154,7 @@ static int sync_all(struct spool *spool, struct err *err)
 
 static int64_t sync_due_in(const struct spool *spool)
 {
-    int64_t due = spool->unsynced_since_us + spool->sync_interval_us - nap_us - clock_monotonic_us();
+    int64_t due = spool->unsynced_since_us + spool->sync_interval_us - spool->nap_us - clock_monotonic_us();
     return spool->unsynced_since_us == 0 ? INT64_MAX : spool->always || due < 0 ? 0 : due;
 }
 
@@ -174,7 +171,7 @@ static int work(struct spool *spool, bool stopping, bool *moved)
         rc = write_some(spool, &err);
         *moved |= rc == 0;
     }
-    spool->loaded = ring_tail(&spool->ring) - from > BUSY_BYTES;
+    atomic_store(&spool->loaded, ring_tail(&spool->ring) - from > RING_LOAD_BYTES);
     if (spool->unsynced_since_us != 0 && (sync_due_in(spool) <= 0 || stopping)) {
         int synced = sync_all(spool, &err);
         rc = rc != 0 ? rc : synced;
@@ -184,8 +181,7 @@ static int work(struct spool *spool, bool stopping, bool *moved)
 
 static void rest(struct spool *spool, bool moved)
 {
-    int64_t usual = spool->loaded ? busy_nap_us : nap_us;
-    int64_t due = sync_due_in(spool), nap = due < usual ? due : usual;
+    int64_t due = sync_due_in(spool), nap = due < spool->nap_us ? due : spool->nap_us;
     if (moved || due != INT64_MAX)
         spool->quiet_naps = 0;
     if (spool->always || (!moved && spool->quiet_naps++ >= QUIET_NAPS)) {
@@ -202,7 +198,7 @@ static void *run(void *arg)
     for (;;) {
         bool moved, stopping = atomic_load(&spool->stop);
         if (work(spool, stopping, &moved) != 0)
-            sleep_as(spool, RETRYING, retry_us);
+            sleep_as(spool, RETRYING, RETRY_US);
         else if (!stopping)
             rest(spool, moved);
         else if (ring_head(&spool->ring) == ring_tail(&spool->ring) && spool->unsynced_since_us == 0)
@@ -231,7 +227,10 @@ static int start_thread(struct spool *spool, struct err *err)
     int errnum = pthread_create(&spool->thread, &attr, run, spool);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
-    return errnum == 0 ? 0 : err_errno(err, errnum, "spool's thread cannot be started");
+    if (errnum != 0)
+        return err_errno(err, errnum, "spool's thread cannot be started");
+    (void)pthread_setname_np(spool->thread, "spool");
+    return 0;
 }
 
 static int open_ring(struct spool *spool, const struct spool_options *options, struct err *err)
@@ -275,6 +274,9 @@ int spool_open(struct spool **out, const struct spool_options *options, struct e
                             .always = options->sync == SPOOL_SYNC_ALWAYS,
                             .sync_interval_us = options->sync_interval_us,
                             .next_seq = 1};
+    spool->nap_us = spool->sync_interval_us / NAPS_IN_A_SYNC;
+    if (spool->nap_us > NAP_MAX_US)
+        spool->nap_us = NAP_MAX_US;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -346,13 +348,14 @@ int spool_append(struct spool *spool, uint16_t kind, int64_t ts_us, struct slice
         add(&spool->lost);
         return ERR_FULL;
     }
+    uint8_t *kept = p + RECORD_HEADER_BYTES;
     if (payload.n != 0)
-        memcpy(p + RECORD_HEADER_BYTES, payload.p, payload.n);
-    record_encode(spool->seed, &record, payload, p);
+        memcpy(kept, payload.p, payload.n);
+    record_encode(spool->seed, &record, (struct slice){(const char *)kept, payload.n}, p);
     add(&spool->accepted);
     ring_publish(&spool->ring, n);
     uint32_t doing = atomic_load(&spool->doing);
-    if (doing == IDLE || (doing == NAPPING && ring_used(&spool->ring) > spool->ring.bytes / 4))
+    if (doing == IDLE || (doing == NAPPING && ring_used(&spool->ring) > spool->ring.bytes / 2))
         wake(spool);
     if (seq != NULL)
         *seq = record.seq;
@@ -374,6 +377,11 @@ int spool_on_sync(struct spool *spool, void (*synced)(void *arg), void *arg)
     spool->listeners[n] = (struct listener){synced, arg};
     atomic_store(&spool->n_listeners, n + 1);
     return 0;
+}
+
+bool spool_loaded(const struct spool *spool)
+{
+    return atomic_load(&spool->loaded);
 }
 
 struct journal *spool_journal(struct spool *spool)

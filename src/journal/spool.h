@@ -70,6 +70,9 @@ uint64_t spool_synced_seq(const struct spool *spool);
  * number up to 4 listeners; register before the first append. */
 MUST_CHECK int spool_on_sync(struct spool *spool, void (*synced)(void *arg), void *arg);
 
+/* Records come so fast that work which can wait should. Any thread. */
+bool spool_loaded(const struct spool *spool);
+
 /* The journal inside, for readers, retire and maintain (journal.h names the threads). Never append or sync
  * it. */
 struct journal *spool_journal(struct spool *spool);

@@ -73,7 +73,9 @@ void testdir_flip(const char *dir, const char *name, off_t at)
     close(fd);
 }
 
-static uint64_t sum(const char *dir, const char *suffix, bool bytes)
+enum { COUNT, BYTES, BLOCKS };
+
+static uint64_t sum(const char *dir, const char *suffix, int what)
 {
     DIR *names = opendir(dir);
     uint64_t total = 0;
@@ -84,7 +86,7 @@ static uint64_t sum(const char *dir, const char *suffix, bool bytes)
         if (n < tail || strcmp(entry->d_name + n - tail, suffix) != 0)
             continue;
         need(fstatat(dirfd(names), entry->d_name, &st, 0) == 0, entry->d_name);
-        total += bytes ? (uint64_t)st.st_size : 1;
+        total += what == COUNT ? 1 : (uint64_t)(what == BYTES ? st.st_size : st.st_blocks * 512);
     }
     closedir(names);
     return total;
@@ -92,10 +94,15 @@ static uint64_t sum(const char *dir, const char *suffix, bool bytes)
 
 size_t testdir_count(const char *dir, const char *suffix)
 {
-    return (size_t)sum(dir, suffix, false);
+    return (size_t)sum(dir, suffix, COUNT);
 }
 
 uint64_t testdir_bytes(const char *dir, const char *suffix)
 {
-    return sum(dir, suffix, true);
+    return sum(dir, suffix, BYTES);
+}
+
+uint64_t testdir_allocated(const char *dir, const char *suffix)
+{
+    return sum(dir, suffix, BLOCKS);
 }

@@ -21,5 +21,6 @@ void testdir_write(const char *dir, const char *name, const void *bytes, size_t 
 void testdir_flip(const char *dir, const char *name, off_t at); /* one byte's lowest bit */
 size_t testdir_count(const char *dir, const char *suffix);
 uint64_t testdir_bytes(const char *dir, const char *suffix);
+uint64_t testdir_allocated(const char *dir, const char *suffix); /* bytes on disk */
 
 #endif

@@ -20,9 +20,8 @@ int conn_accept(struct conn *conn, struct acceptor *acceptor, void (*closed)(str
         (void)uv_tcp_init(loop, &conn->handle.tcp);
     conn->handle.any.data = conn;
     conn->closed = closed;
-    uv_os_fd_t fd;
     if (uv_accept(acceptor_stream(acceptor), &conn->handle.stream) != 0 ||
-        uv_fileno(&conn->handle.any, &fd) != 0 || endpoint_peer(fd, &conn->peer) != 0) {
+        uv_fileno(&conn->handle.any, &conn->fd) != 0 || endpoint_peer(conn->fd, &conn->peer) != 0) {
         conn_close(conn);
         return ERR_IO;
     }

@@ -16,6 +16,7 @@ struct conn {
         uv_tcp_t tcp;
         uv_pipe_t pipe;
     } handle;
+    int fd;         /* the handle's, until it is closed */
     struct ip peer; /* all zero for a unix socket */
     void (*closed)(struct conn *conn);
 };

@@ -35,8 +35,6 @@ static int check_line(const char *line, size_t n, size_t *name_bytes, const char
 {
     if (n > POLICY_LINE_BYTES)
         return refuse(why, ERR_LIMIT, why_line);
-    if (memchr(line, '\0', n) != NULL)
-        return refuse(why, ERR_INVALID, why_nul);
     const char *equals = memchr(line, '=', n);
     if (equals == NULL)
         return refuse(why, ERR_INVALID, why_no_equals);
@@ -44,6 +42,11 @@ static int check_line(const char *line, size_t n, size_t *name_bytes, const char
         return refuse(why, ERR_INVALID, why_no_name);
     *name_bytes = (size_t)(equals - line);
     return 0;
+}
+
+static bool has_nul(const char *p, const char *end)
+{
+    return memchr(p, '\0', (size_t)(end - p)) != NULL;
 }
 
 /* Where the line begins that was incomplete when `seen` bytes had come. */
@@ -77,22 +80,19 @@ static bool has_request_line(const char *p, size_t n)
     return false;
 }
 
-/* What is here of a line whose end is not: at `line`, and `end` is the end of what came. */
-static int check_tail(const char *line, const char *end, const char **why)
-{
-    size_t n = (size_t)(end - line);
-    if (n > POLICY_LINE_BYTES)
-        return refuse(why, ERR_LIMIT, why_line);
-    if (memchr(line, '\0', n) != NULL)
-        return refuse(why, ERR_INVALID, why_nul);
-    return ERR_MORE;
-}
-
 static int check_whole(const char *p, size_t n, size_t lines, const char **why)
 {
     if (lines > POLICY_ATTRS)
         return refuse(why, ERR_LIMIT, why_lines);
     return has_request_line(p, n) ? 0 : refuse(why, ERR_INVALID, why_request);
+}
+
+/* No end of the request in these bytes; `line` is where the last, unfinished line begins. */
+static int check_tail(const char *line, const char *end, bool full, const char **why)
+{
+    if ((size_t)(end - line) > POLICY_LINE_BYTES)
+        return refuse(why, ERR_LIMIT, why_line);
+    return full ? refuse(why, ERR_LIMIT, why_bytes) : ERR_MORE;
 }
 
 int policy_frame(struct slice bytes, size_t *seen, size_t *used, const char **why)
@@ -103,24 +103,21 @@ int policy_frame(struct slice bytes, size_t *seen, size_t *used, const char **wh
     size_t looked = seen != NULL && *seen < window ? *seen : 0, first = incomplete_line(bytes.p, looked);
     const char *line = bytes.p + first, *end = bytes.p + window, *newline;
     size_t lines = 0, name_bytes;
-    while ((newline = memchr(line, '\n', (size_t)(end - line))) != NULL && newline != line) {
-        int rc = check_line(line, (size_t)(newline - line), &name_bytes, why);
-        if (rc != 0)
-            return rc;
+    int rc = 0;
+    while (rc == 0 && (newline = memchr(line, '\n', (size_t)(end - line))) != NULL && newline != line) {
+        rc = check_line(line, (size_t)(newline - line), &name_bytes, why);
         lines++;
         line = newline + 1;
     }
-    if (newline == NULL) {
-        int rc = check_tail(line, end, why);
-        if (rc == ERR_MORE && window == POLICY_REQUEST_BYTES)
-            return refuse(why, ERR_LIMIT, why_bytes);
-        if (rc == ERR_MORE && seen != NULL)
-            *seen = window;
-        return rc;
-    }
-    *used = (size_t)(newline + 1 - bytes.p);
+    if (has_nul(bytes.p + first, newline != NULL ? newline : end))
+        return refuse(why, ERR_INVALID, why_nul);
+    if (rc == 0 && newline == NULL)
+        rc = check_tail(line, end, window == POLICY_REQUEST_BYTES, why);
     if (seen != NULL)
-        *seen = 0;
+        *seen = rc == ERR_MORE ? window : 0;
+    if (rc != 0)
+        return rc;
+    *used = (size_t)(newline + 1 - bytes.p);
     return check_whole(bytes.p, *used - 1, lines + count_lines(bytes.p, first), why);
 }
 
@@ -141,6 +138,8 @@ int policy_parse(struct slice bytes, struct policy_request *out, const char **wh
     out->other_count = 0;
     if (bytes.n > POLICY_REQUEST_BYTES)
         return refuse(why, ERR_LIMIT, why_bytes);
+    if (bytes.n > 0 && has_nul(bytes.p, bytes.p + bytes.n))
+        return refuse(why, ERR_INVALID, why_nul);
     const char *line = bytes.p, *end = bytes.p + bytes.n, *newline;
     enum policy_attr guess = 0;
     size_t lines = 0, name_bytes;
