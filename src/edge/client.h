@@ -53,6 +53,7 @@ struct clients {
     struct client_list age, wait;
     bool turn_begun; /* the two clocks were read in this turn of the loop */
     int64_t turn_us, turn_real_us;
+    uint32_t turn_answers; /* sent in this turn; their duration is taken at its end */
     struct throttle garbage_log, refused_log, full_log, lost_log;
     void (*wait_began)(struct clients *clients); /* the waiting list is no longer empty */
     void (*gone)(struct clients *clients);       /* a client was freed */
@@ -61,6 +62,8 @@ struct clients {
 
 /* Accepts what waits at the acceptor and reads from it; it frees itself in the end. */
 void client_accept(struct clients *clients, struct acceptor *acceptor);
+/* At the end of each turn of the loop. */
+void client_turn_ended(struct clients *clients);
 /* Sends what is owed. */
 void client_pay(struct client *client, bool synced);
 /* Its half request is too old. */

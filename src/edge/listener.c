@@ -41,7 +41,7 @@ static void on_gone(struct clients *clients)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct listener *listener = prepare->data;
-    listener->clients.turn_begun = false;
+    client_turn_ended(&listener->clients);
 }
 
 static void on_prepare_closed(uv_handle_t *handle)

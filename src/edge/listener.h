@@ -54,7 +54,7 @@ struct listener_stats {
     uint64_t garbage;
     uint64_t stale;          /* half requests given up */
     uint64_t slow;           /* closed with too many unread answers */
-    struct histogram answer; /* first read of the loop's turn → answer in the socket */
+    struct histogram answer; /* first read of the loop's turn → the end of the turn that sent the answer */
 };
 
 MUST_CHECK int listener_create(struct listener **out, uv_loop_t *loop, const struct listener_options *options,
