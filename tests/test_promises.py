@@ -472,9 +472,21 @@ def test_tenants_do_not_see_each_other(place, started, hub, proxy):
     foreign = next(tenant for tenant, count in ids.items() if count == 20)
     assert hub.query("requests", where=[f"tenant={foreign}"], by=["sender"], tenant=TENANT) == []
     assert hub.cli("query", "--measure", "requests", "--tenant", "nobody", check=False).returncode != 0
-    # The same edge id in two tenants, and an edge of one tenant with the other's key.
-    thief = started(Proxy(place / "edge-3", hub, {"api_key": other, "edge_id": proxy.dir.name})).ready()
-    with PolicyClient(thief.port) as client:
-        client.ask(request(instance="thief.1"))
-    wait_until(lambda: "refus" in thief.log() or hub.query("requests", where=["instance=thief.1"]), "told or stored")
-    assert hub.query("requests", by=["sender"], tenant=TENANT) == of_one
+    # The same edge id in two tenants, and Postfix instances that are alike: each has its own message, at its first time.
+    twin = started(Proxy(place / "edge-3", hub, {"api_key": other, "edge_id": proxy.dir.name})).ready()
+    for edge in (proxy, twin):
+        with PolicyClient(edge.port) as client:
+            client.ask(request(instance="twin.1"))
+    where = ["instance=twin.1"]
+    wait_until(lambda: hub.query("requests", where=where) == [{"requests": 2}], "both are stored")
+    for tenant in (TENANT, "other"):
+        assert hub.query("messages", "recipients", where=where, tenant=tenant) == [{"messages": 1, "recipients": 1}]
+        assert hub.query("requests", where=where + ["first_of_message=true"], tenant=tenant) == [{"requests": 1}]
+
+    def edges(tenant):
+        rows = json.loads(hub.cli("edge", "list", "--tenant", tenant, "--json").stdout)["rows"]
+        assert all(row["tenant"] == tenant and row["connected"] for row in rows)
+        return sorted((row["id"], row["last_seq"]) for row in rows)
+
+    assert edges(TENANT) == [(proxy.dir.name, 31)]
+    assert edges("other") == sorted([("edge-2", 20), (proxy.dir.name, 1)])

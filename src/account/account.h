@@ -111,8 +111,8 @@ MUST_CHECK int account_key_check(struct account *a, struct slice secret, const s
 MUST_CHECK int account_tenant_by_address(struct account *a, const struct ip *from, uint32_t *tenant,
                                          struct err *err);
 
-/* Pins edge id → (tenant, CURVE key as Z85) at first use. ERR_DENIED: it is pinned to another key or tenant.
- */
+/* Pins (tenant, edge id) to a CURVE key (Z85) at first use: an edge id is its tenant's own, others may use
+ * the same. ERR_DENIED: it is pinned to another key. */
 MUST_CHECK int account_edge_pin(struct account *a, uint32_t tenant, const char *edge,
                                 const char *curve_key_z85, int64_t now_us, struct err *err);
 MUST_CHECK int account_edge_list(struct account *a, uint32_t tenant,

@@ -414,6 +414,24 @@ static void a_tenant_is_known_by_its_address(void **state)
     assert_int_equal(account_tenant_by_address(f->a, &from, &tenant, NULL), 0);
 }
 
+static int describe_edge(void *arg, const struct account_edge *edge)
+{
+    char *text = arg;
+    size_t n = strlen(text);
+    (void)snprintf(text + n, 256 - n, "%u %s %c %lld;", edge->tenant, edge->id, edge->curve_key[0],
+                   (long long)edge->first_seen_us);
+    return 0;
+}
+
+/* "TENANT ID FIRST-OF-KEY SEEN;" for each. */
+static const char *edges(struct account *a, uint32_t tenant)
+{
+    static char text[256];
+    text[0] = '\0';
+    assert_int_equal(account_edge_list(a, tenant, describe_edge, text, NULL), 0);
+    return text;
+}
+
 static void edges_are_pinned(void **state)
 {
     struct fixture *f = *state;
@@ -423,13 +441,31 @@ static void edges_are_pinned(void **state)
     assert_int_equal(account_edge_pin(f->a, one, "mx1", key_1, 1, NULL), 0);
     assert_int_equal(account_edge_pin(f->b, one, "mx1", key_1, 2, NULL), 0);
     assert_int_equal(account_edge_pin(f->b, one, "mx1", key_2, 2, NULL), ERR_DENIED);
-    assert_int_equal(account_edge_pin(f->b, two, "mx1", key_1, 2, NULL), ERR_DENIED);
     assert_int_equal(account_edge_pin(f->b, one, "mx 1", key_1, 2, NULL), ERR_INVALID);
-    assert_int_equal(account_edge_forget(f->a, two, "mx1", NULL), ERR_NOT_FOUND);
     assert_int_equal(account_edge_forget(f->a, one, "mx1", NULL), 0);
-    assert_int_equal(account_edge_pin(f->b, two, "mx1", key_2, 3, NULL), 0);
+    assert_int_equal(account_edge_forget(f->a, one, "mx1", NULL), ERR_NOT_FOUND);
+    assert_int_equal(account_edge_pin(f->b, one, "mx1", key_2, 3, NULL), 0);
+    assert_int_equal(account_edge_pin(f->a, two, "mx2", key_1, 3, NULL), 0);
     assert_int_equal(account_tenant_remove(f->a, two, NULL), 0);
-    assert_int_equal(account_edge_pin(f->b, one, "mx1", key_1, 4, NULL), 0);
+    assert_string_equal(edges(f->a, 0), "1 mx1 9 3;");
+}
+
+static void an_edge_id_is_its_tenants_own(void **state)
+{
+    struct fixture *f = *state;
+    static const char key_1[] = "0123456789012345678901234567890123456789";
+    static const char key_2[] = "9876543210987654321098765432109876543210";
+    uint32_t one = make_tenant(f->a, "one"), two = make_tenant(f->a, "two");
+    assert_int_equal(account_edge_pin(f->a, one, "mx1", key_1, 1, NULL), 0);
+    assert_int_equal(account_edge_forget(f->b, two, "mx1", NULL), ERR_NOT_FOUND);
+    assert_int_equal(account_edge_pin(f->b, two, "mx1", key_2, 2, NULL), 0);
+    assert_int_equal(account_edge_pin(f->b, one, "mx1", key_2, 3, NULL), ERR_DENIED);
+    assert_int_equal(account_edge_pin(f->b, two, "mx1", key_1, 3, NULL), ERR_DENIED);
+    assert_string_equal(edges(f->a, one), "1 mx1 0 1;");
+    assert_string_equal(edges(f->a, two), "2 mx1 9 2;");
+    assert_string_equal(edges(f->a, 0), "1 mx1 0 1;2 mx1 9 2;");
+    assert_int_equal(account_edge_forget(f->a, two, "mx1", NULL), 0);
+    assert_string_equal(edges(f->a, 0), "1 mx1 0 1;");
 }
 
 static void rules_come_as_one_snapshot(void **state)
@@ -550,6 +586,7 @@ int main(int argc, char **argv)
         CASE(keys_end_and_stay_at_home),
         CASE(a_tenant_is_known_by_its_address),
         CASE(edges_are_pinned),
+        CASE(an_edge_id_is_its_tenants_own),
         CASE(rules_come_as_one_snapshot),
         CASE(strange_files_are_refused),
         CASE(the_audit_takes_lines),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * edge: which CURVE key speaks for which edge id, pinned at first use. See account.h.
+ * edge: which CURVE key speaks for which of a tenant's edge ids, pinned at first use. See account.h.
  */
 #include "db.h"
 
@@ -18,16 +18,13 @@ struct pin {
 static int compare(struct account *a, const struct pin *pin, struct err *err)
 {
     sqlite3_stmt *stmt;
-    int rc =
-        db_begin(a, &stmt, err, "SELECT tenant, curve_key FROM edge WHERE id = $1", DB_ARGS(TEXT(pin->edge)));
+    int rc = db_begin(a, &stmt, err, "SELECT curve_key FROM edge WHERE tenant = $1 AND id = $2",
+                      DB_ARGS(INT(pin->tenant), TEXT(pin->edge)));
     if (rc == 0)
         rc = db_step(a, stmt, err);
     if (rc == ERR_END)
         rc = ERR_NOT_FOUND;
-    else if (rc == 0 && (uint32_t)sqlite3_column_int64(stmt, 0) != pin->tenant)
-        rc = err_set(err, ERR_DENIED, "edge id '%s' belongs to another tenant: choose another edge_id",
-                     pin->edge);
-    else if (rc == 0 && strcmp(db_text(stmt, 1), pin->curve_key) != 0)
+    else if (rc == 0 && strcmp(db_text(stmt, 0), pin->curve_key) != 0)
         rc =
             err_set(err, ERR_DENIED,
                     "edge '%s' is pinned to another key: `mail-analytics edge remove` forgets it", pin->edge);
@@ -42,8 +39,8 @@ static int pin_now(struct account *a, void *arg, struct err *err)
     if (rc != ERR_NOT_FOUND)
         return rc;
     return db_run(a, NULL, err,
-                  "INSERT INTO edge (id, tenant, curve_key, first_seen_us) VALUES ($1, $2, $3, $4)",
-                  DB_ARGS(TEXT(pin->edge), INT(pin->tenant), TEXT(pin->curve_key), INT(pin->now_us)));
+                  "INSERT INTO edge (tenant, id, curve_key, first_seen_us) VALUES ($1, $2, $3, $4)",
+                  DB_ARGS(INT(pin->tenant), TEXT(pin->edge), TEXT(pin->curve_key), INT(pin->now_us)));
 }
 
 int account_edge_pin(struct account *a, uint32_t tenant, const char *edge, const char *curve_key_z85,
@@ -65,7 +62,7 @@ int account_edge_list(struct account *a, uint32_t tenant, int (*row)(void *, con
     sqlite3_stmt *stmt;
     int rc = db_begin(a, &stmt, err,
                       "SELECT tenant, id, curve_key, first_seen_us FROM edge WHERE $1 = 0 OR tenant = $1"
-                      " ORDER BY id",
+                      " ORDER BY id, tenant",
                       DB_ARGS(INT(tenant)));
     while (rc == 0 && (rc = db_step(a, stmt, err)) == 0) {
         struct account_edge edge = {
@@ -83,7 +80,7 @@ int account_edge_list(struct account *a, uint32_t tenant, int (*row)(void *, con
 int account_edge_forget(struct account *a, uint32_t tenant, const char *edge, struct err *err)
 {
     int changes = 0;
-    int rc = db_run(a, &changes, err, "DELETE FROM edge WHERE id = $2 AND tenant = $1",
+    int rc = db_run(a, &changes, err, "DELETE FROM edge WHERE tenant = $1 AND id = $2",
                     DB_ARGS(INT(tenant), TEXT(edge)));
     return rc == 0 && changes == 0 ? err_set(err, ERR_NOT_FOUND, "the tenant has no edge '%s'", edge) : rc;
 }

@@ -9,8 +9,8 @@
 #define QUOTE_(x) #x
 #define QUOTE(x)  QUOTE_(x)
 
-#define LIMITED(table, limit)                                                                                \
-    "INSERT INTO tally(what, n) VALUES ('" table "', 0);"                                                    \
+#define LIMITED(table, limit) "INSERT INTO tally(what, n) VALUES ('" table "', 0);" LIMITS(table, limit)
+#define LIMITS(table, limit)                                                                                 \
     "CREATE TRIGGER " table "_limit BEFORE INSERT ON " table                                                 \
     " WHEN (SELECT n FROM tally WHERE what = '" table                                                        \
     "') >= " QUOTE(limit) " BEGIN SELECT RAISE(ABORT, 'no more than " QUOTE(                                 \
@@ -84,7 +84,20 @@ static const char version_1[] =
 
 _Static_assert(RULES_DOMAINS == 1000000 && RULES_NETWORKS == 1000000, "the schema's limits are the rules'");
 
-static const char *const steps[] = {version_1};
+/* An edge id is its tenant's own: what another tenant calls its edges concerns nobody. */
+static const char version_2[] = "ALTER TABLE edge RENAME TO edge_before;"
+                                "CREATE TABLE edge ("
+                                " tenant INTEGER NOT NULL REFERENCES tenant(id) ON DELETE CASCADE,"
+                                " id TEXT NOT NULL,"
+                                " curve_key TEXT NOT NULL,"
+                                " first_seen_us INTEGER NOT NULL,"
+                                " PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;"
+                                "INSERT INTO edge (tenant, id, curve_key, first_seen_us)"
+                                " SELECT tenant, id, curve_key, first_seen_us FROM edge_before;"
+                                "DROP TABLE edge_before;" /* with its triggers; the tally stays */
+    LIMITS("edge", 1000000);
+
+static const char *const steps[] = {version_1, version_2};
 enum { VERSION_NOW = sizeof steps / sizeof *steps };
 
 static int check_origin(struct account *a, int64_t version, struct err *err)

@@ -82,25 +82,29 @@ static struct id128 canonical(XXH128_hash_t hash)
     return id;
 }
 
-/* XXH3-128 of a, NUL, b. */
-static struct id128 hash_pair(struct slice a, struct slice b)
+/* XXH3-128 of tenant (u32, little endian), edge, NUL, last. */
+static struct id128 hash_of(const struct event_origin *origin, struct slice last)
 {
-    char joined[EVENT_EDGE_BYTES + 1 + POLICY_LINE_BYTES];
-    assert(a.n <= EVENT_EDGE_BYTES && b.n <= POLICY_LINE_BYTES);
-    if (a.n > 0)
-        memcpy(joined, a.p, a.n);
-    joined[a.n] = '\0';
-    memcpy(joined + a.n + 1, b.p, b.n);
-    return canonical(XXH3_128bits(joined, a.n + 1 + b.n));
+    enum { TENANT_BYTES = 4 };
+    char joined[TENANT_BYTES + EVENT_EDGE_BYTES + 1 + POLICY_LINE_BYTES], *at = joined + TENANT_BYTES;
+    struct slice edge = origin->edge;
+    assert(edge.n <= EVENT_EDGE_BYTES && last.n <= POLICY_LINE_BYTES);
+    for (size_t i = 0; i < TENANT_BYTES; i++)
+        joined[i] = (char)(origin->tenant >> 8 * i & 0xff);
+    if (edge.n > 0)
+        memcpy(at, edge.p, edge.n);
+    at[edge.n] = '\0';
+    memcpy(at + edge.n + 1, last.p, last.n);
+    return canonical(XXH3_128bits(joined, TENANT_BYTES + edge.n + 1 + last.n));
 }
 
 struct id128 event_message_id(const struct event_origin *origin, struct slice instance)
 {
     if (instance.n > 0)
-        return hash_pair(origin->edge, instance);
+        return hash_of(origin, instance);
     char own[sizeof origin->epoch.b + 8];
     memcpy(own, origin->epoch.b, sizeof origin->epoch.b);
     for (size_t i = 0; i < 8; i++)
         own[sizeof origin->epoch.b + i] = (char)(origin->seq >> 8 * i & 0xff);
-    return hash_pair(origin->edge, (struct slice){own, sizeof own});
+    return hash_of(origin, (struct slice){own, sizeof own});
 }

@@ -147,8 +147,8 @@ struct event_origin {
 MUST_CHECK int event_from_request(struct event_batch *batch, const struct event_origin *origin,
                                   const struct policy_request *request, struct event **out);
 
-/* message_id: XXH3-128 of edge, NUL, instance; without an instance, of edge, NUL, epoch and seq (a message of
- * its own). */
+/* message_id: XXH3-128 of tenant (u32, little endian), edge, NUL, instance; without an instance, of tenant,
+ * edge, NUL, epoch and seq (a message of its own). */
 struct id128 event_message_id(const struct event_origin *origin, struct slice instance);
 
 #endif

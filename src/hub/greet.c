@@ -82,8 +82,9 @@ static void note_process(struct edge *edge, const struct frame_hello *hello)
         return;
     bool twice = edge->seen_us != 0 && epoch_equal(&edge->before, &hello->present);
     if (twice && !edge->run_twice)
-        log_warning("edge runs twice: stop one, or give it an edge_id, key file and spool of its own edge=%s",
-                    edge->id);
+        log_warning("edge runs twice: stop one, or give it an edge_id, key file and spool of its own edge=%s "
+                    "tenant=%u",
+                    edge->id, edge->tenant);
     edge->run_twice = twice;
     edge->before = edge->present;
     edge->present = hello->present;
@@ -157,14 +158,10 @@ void intake_greet(struct intake *in, const struct peer *peer, const struct frame
         return;
     }
     if (hello->flags & FRAME_HELLO_PROBE) {
-        welcome(in, peer, hello, edges_find(in->edges, hello->edge), key.tenant);
+        welcome(in, peer, hello, edges_find(in->edges, key.tenant, hello->edge), key.tenant);
         return;
     }
     struct edge *edge = edges_add(in->edges, key.tenant, hello->edge);
-    if (edge != NULL && edge->tenant != key.tenant) { /* forgotten by one tenant, then pinned by another */
-        epochs_fini(&edge->epochs);
-        edge->tenant = key.tenant;
-    }
     if (edge == NULL || open_session(in, peer, hello, edge) == NULL) {
         intake_refuse(in, peer, hello->greeting, REFUSAL_BUSY, hello->edge, "the hub has max_sessions edges");
         return;

@@ -322,8 +322,8 @@ static void a_refused_request_is_kept_as_it_came(void **state)
     send_events(&w, 3, 3, 2);
     start(&w);
     wait_for(&w, 2, 1);
-    (void)snprintf(path, sizeof path, "%s/mx1-01000000000000000000000000000000-2.request",
-                   w.path[QUARANTINE]);
+    (void)snprintf(path, sizeof path, "%s/%u-mx1-01000000000000000000000000000000-2.request",
+                   w.path[QUARANTINE], w.tenant);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     bytes[fread(bytes, 1, sizeof bytes - 1, file)] = '\0';

@@ -134,11 +134,11 @@ int maker_seek(struct maker *m, struct store_cursor cursor, struct err *err)
 
 static void keep_record(struct maker *m, const char *reason, struct slice bytes)
 {
-    char head[1024], name[BATCH_EDGE_BYTES + 96], epoch[2 * JOURNAL_EPOCH_BYTES + 1];
+    char head[1024], name[BATCH_EDGE_BYTES + 112], epoch[2 * JOURNAL_EPOCH_BYTES + 1];
     text_to_hex(m->commit.epoch.b, sizeof m->commit.epoch.b, epoch);
     int edge = (int)m->commit.edge.n;
-    (void)snprintf(name, sizeof name, "%.*s-%s-%" PRIu64 ".request", edge, m->commit.edge.p, epoch,
-                   m->record.seq);
+    (void)snprintf(name, sizeof name, "%" PRIu32 "-%.*s-%s-%" PRIu64 ".request", m->commit.tenant, edge,
+                   m->commit.edge.p, epoch, m->record.seq);
     (void)snprintf(head, sizeof head,
                    "reason: %s\ntenant: %" PRIu32 "\nedge: %.*s\nepoch: %s\nseq: %" PRIu64
                    "\nedge_ts: %" PRId64 "\nhub_ts: %" PRId64 "\n",

@@ -6,7 +6,7 @@
  * commit the transaction is gone, and the caller rewinds to the stored cursor. ERR_ENGINE may be the rows'
  * fault: it halves its batch until the bad record is alone, and quarantines it. Every other code (ERR_FULL,
  * ERR_NO_MEMORY, ERR_IO, ERR_BUSY, …) is the environment's: it waits and tries the same again.
- * An engine without transactions deduplicates on (edge, epoch, seq).
+ * An engine without transactions deduplicates on (tenant, edge, epoch, seq).
  * Asking is for any number of threads at once and never delays the writer.
  */
 #ifndef STORE_STORE_H
