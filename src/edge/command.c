@@ -36,7 +36,7 @@ static const char examples[] =
     "  policy-proxy --listen '[::]:9998' --allow 192.0.2.0/24,2001:db8::/32\n"
     "\n"
     "In Postfix's main.cf, first in the list:\n"
-    "  smtpd_recipient_restrictions = warn_if_reject, check_policy_service\n"
+    "  smtpd_client_restrictions = warn_if_reject, check_policy_service\n"
     "      { inet:127.0.0.1:9998, timeout=2s, try_limit=2, default_action=DUNNO }, ...\n"
     "  smtpd_end_of_data_restrictions = warn_if_reject, check_policy_service\n"
     "      { inet:127.0.0.1:9998, timeout=2s, try_limit=2, default_action=DUNNO }\n";
