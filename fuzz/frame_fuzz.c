@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+static bool frame_reached, records_reached;
+
 static void open_body(const struct frame_batch *batch)
 {
     static struct batch_reader *reader;
@@ -21,6 +23,7 @@ static void open_body(const struct frame_batch *batch)
         count++;
     if (count != batch->count)
         abort();
+    records_reached = true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -34,7 +37,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (frame_encode(&frame, &again) != 0 || !slice_equal(bytes, buf_slice(&again)))
         abort();
     buf_fini(&again);
+    frame_reached = true;
     if (frame.type == FRAME_BATCH)
         open_body(&frame.batch);
     return 0;
+}
+
+const char *fuzz_unreached(void)
+{
+    return !frame_reached ? "a frame" : !records_reached ? "the records of a batch" : NULL;
 }

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+static bool reached;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct slice bytes = {(const char *)data, n};
@@ -20,5 +22,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct policy_request request;
     if (policy_parse((struct slice){bytes.p, whole == 0 ? used : n}, &request, NULL) != 0 && whole == 0)
         abort();
+    reached = reached || whole == 0;
     return 0;
+}
+
+const char *fuzz_unreached(void)
+{
+    return reached ? NULL : "a whole request";
 }
