@@ -120,7 +120,7 @@ int64_t uplink_ship_at_us(const struct uplink *u)
 static void reading_failed(struct uplink *u, const struct err *err)
 {
     if (!u->reading_failed)
-        log_error("spool cannot be read: look after its disk [%s]", err_detail(err));
+        log_error("spool cannot be read or nothing of it be sent: look after its disk [%s]", err_detail(err));
     u->reading_failed = true;
 }
 

@@ -21,13 +21,14 @@ struct shipment {
 };
 
 struct outbox {
-    struct journal *journal;       /* borrowed */
-    struct spool_shipped *shipped; /* borrowed */
+    struct spool *spool;           /* borrowed */
+    struct journal *journal;       /* the spool's */
+    struct spool_shipped *shipped; /* the spool's */
     struct epoch present;
     struct journal_reader *reader;
     struct batch_writer *writer;
     struct journal_record held; /* read, not yet collected; its payload is the reader's */
-    bool holding, at_end;
+    bool holding, named, at_end;
     struct shipment open; /* what the writer has */
     uint64_t open_first_seq;
     int64_t open_since_us;
@@ -49,6 +50,7 @@ int outbox_open(struct outbox **out, struct spool *spool, struct err *err)
         outbox_close(&o);
         return err_set(err, rc, "no memory for the uplink");
     }
+    o->spool = spool;
     o->journal = journal;
     o->shipped = spool_shipped(spool);
     journal_epoch(journal, &o->present);
@@ -79,27 +81,43 @@ static bool same_epoch(const struct epoch *a, const struct epoch *b)
 }
 
 /* The held record gets the name by which the hub knows it. */
-static void rename_held(struct outbox *o)
+static int name_held(struct outbox *o, struct err *err)
 {
     struct spool_shipped *shipped = o->shipped;
-    if (!shipped->renamed || !same_epoch(&o->held.epoch, &o->present))
-        return;
-    if (shipped->base == UINT64_MAX)
-        shipped->base = o->held.seq - 1;
-    o->held.epoch = shipped->epoch;
-    o->held.seq -= shipped->base;
+    if (shipped->renaming && same_epoch(&o->held.epoch, &o->present)) {
+        int rc = spool_rename(o->spool, o->held.seq, err);
+        if (rc != 0)
+            return rc;
+    }
+    const struct standin *standin = standins_find(&shipped->standins, &o->held.epoch, o->held.seq);
+    if (standin != NULL) {
+        o->held.epoch = standin->name;
+        o->held.seq -= standin->base;
+    }
+    o->named = true;
+    return 0;
 }
 
 static int hold(struct outbox *o, struct err *err)
 {
-    if (o->holding)
-        return 0;
-    int rc = journal_reader_next(o->reader, &o->held, err);
-    o->holding = rc == 0;
-    if (rc == 0)
-        rename_held(o);
-    o->at_end = rc == ERR_END;
-    return rc;
+    if (!o->holding) {
+        int rc = journal_reader_next(o->reader, &o->held, err);
+        o->at_end = rc == ERR_END;
+        if (rc != 0)
+            return rc;
+        o->holding = true;
+        o->named = false;
+    }
+    return o->named ? 0 : name_held(o, err);
+}
+
+/* The name by which the hub knows what comes next of the present epoch. */
+static const struct epoch *present_name(const struct outbox *o)
+{
+    if (o->shipped->renaming)
+        return &o->shipped->fresh;
+    const struct standin *standin = standins_find(&o->shipped->standins, &o->present, UINT64_MAX);
+    return standin != NULL ? &standin->name : &o->present;
 }
 
 /* The held record is dealt with once everything before it is. */
@@ -125,7 +143,7 @@ static const struct frame_progress *known(const struct outbox *o, const struct e
 uint16_t outbox_epochs(struct outbox *o, struct epoch *epochs)
 {
     uint16_t count = 1;
-    epochs[0] = o->shipped->renamed ? o->shipped->epoch : o->present;
+    epochs[0] = *present_name(o);
     if (hold(o, NULL) == 0 && memcmp(o->held.epoch.b, epochs[0].b, sizeof epochs[0].b) != 0)
         epochs[count++] = o->held.epoch;
     return count;
@@ -133,17 +151,17 @@ uint16_t outbox_epochs(struct outbox *o, struct epoch *epochs)
 
 bool outbox_disowns(const struct outbox *o, const struct frame_progress *progress, uint16_t count)
 {
-    const struct epoch *present = o->shipped->renamed ? &o->shipped->epoch : &o->present;
     for (uint16_t i = 0; i < count; i++)
-        if (same_epoch(&progress[i].epoch, present))
+        if (same_epoch(&progress[i].epoch, present_name(o)))
             return progress[i].last_seq > o->shipped->sent;
     return false;
 }
 
 void outbox_rename(struct outbox *o)
 {
-    *o->shipped = (struct spool_shipped){.renamed = true, .base = UINT64_MAX};
-    randombytes_buf(o->shipped->epoch.b, sizeof o->shipped->epoch.b);
+    o->shipped->sent = 0;
+    o->shipped->renaming = true;
+    randombytes_buf(o->shipped->fresh.b, sizeof o->shipped->fresh.b);
 }
 
 int outbox_restart(struct outbox *o, const struct frame_progress *progress, uint16_t count,
@@ -240,8 +258,7 @@ int outbox_take(struct outbox *o, struct frame_batch *batch)
     o->open.sent_us = clock_monotonic_us();
     o->flying[(o->flying_first + o->flying_count++) % OUTBOX_WINDOW] = o->open;
     batch_writer_clear(o->writer);
-    if (same_epoch(&o->open.epoch, o->shipped->renamed ? &o->shipped->epoch : &o->present) &&
-        o->open.last_seq > o->shipped->sent)
+    if (same_epoch(&o->open.epoch, present_name(o)) && o->open.last_seq > o->shipped->sent)
         o->shipped->sent = o->open.last_seq;
     return 0;
 }

@@ -26,8 +26,8 @@ MUST_CHECK int outbox_restart(struct outbox *outbox, const struct frame_progress
 
 /* The hub has records of the present epoch that no uplink of this process ever sent. */
 bool outbox_disowns(const struct outbox *outbox, const struct frame_progress *progress, uint16_t count);
-/* All of the present epoch that is not acked goes out under a new random one, with seqs from 1. Then restart.
- */
+/* All of the present epoch that is not acked goes out under a new random one, with seqs from 1; outbox_fill
+ * stores that name before the first of it is sent. Then restart. */
 void outbox_rename(struct outbox *outbox);
 
 /* Collects what is there. 0: a batch is full; ERR_MORE: there is some, more may come; ERR_END: nothing;

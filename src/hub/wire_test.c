@@ -136,59 +136,6 @@ static void an_edge_may_restart_at_any_time(void **state)
     world_expect_once(&world, 0, 15000);
 }
 
-/* What a copy of the edge's process, memory and all, has sent. */
-static void send_as_its_copy(uint64_t first_seq, uint32_t number, uint32_t count)
-{
-    char path[WORLD_PATH_BYTES], text[64];
-    struct journal_options options = {.max_bytes = world.journal_bytes, .segment_bytes = 1 << 20};
-    struct commit commit = {.tenant = world.tenant, .edge = SLICE("mx1"), .first_seq = first_seq};
-    struct batch_writer *writer;
-    struct journal *journal;
-    struct buf buf;
-    (void)snprintf(path, sizeof path, "%s/journal", world.dir);
-    options.dir = path;
-    journal_epoch(spool_journal(edge.spool), &commit.epoch);
-    commit.count = count;
-    commit.hub_ts = clock_real_us();
-    assert_int_equal(ip_parse(SLICE("127.0.0.1"), &commit.peer), 0);
-    assert_int_equal(batch_writer_create(&writer, 1), 0);
-    for (uint32_t i = 0; i < count; i++) {
-        (void)snprintf(text, sizeof text, "request=smtpd_access_policy\nnumber=%u\n\n", number + i);
-        assert_int_equal(batch_writer_add(writer, RECORD_POLICY, 1, slice_of(text)), 0);
-    }
-    assert_int_equal(batch_writer_finish(writer, &commit.body, &commit.hash), 0);
-    buf_init(&buf, 1 << 20);
-    assert_int_equal(commit_encode(&commit, &buf), 0);
-    assert_int_equal(journal_open(&journal, &options, NULL), 0);
-    assert_int_equal(journal_append(journal, COMMIT_BATCH, commit.hub_ts, buf_slice(&buf), NULL, NULL), 0);
-    assert_int_equal(journal_sync(journal, NULL), 0);
-    journal_close(&journal);
-    buf_fini(&buf);
-    batch_writer_destroy(&writer);
-}
-
-/* Its machine was set back to a snapshot with its memory: the same epoch, the same seqs, other records. */
-static void a_process_that_was_set_back_loses_nothing(void **state)
-{
-    (void)state;
-    world_edge_open(&edge);
-    world_edge_start(&edge, "mx1");
-    world_edge_keep(&edge, 0, 100);
-    world_edge_wait_acked(&edge, 100);
-    world_stop_hub(&world);
-    send_as_its_copy(101, 200, 50);
-    world_edge_keep(&edge, 100, 80);
-    WORLD_WAIT(spool_synced_seq(edge.spool) == 180);
-    world_start_hub(&world);
-    world_edge_wait_acked(&edge, 180);
-    world_edge_stop(&edge, 0);
-    world_edge_keep(&edge, 180, 20); /* another uplink, as after a reload, knows the new name */
-    world_edge_start(&edge, "mx1");
-    world_edge_wait_acked(&edge, 20);
-    assert_int_equal(world_stats(&world).gaps, 0);
-    world_expect_once(&world, 0, 249);
-}
-
 static void stop_sends_what_is_synced(void **state)
 {
     (void)state;
@@ -394,7 +341,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(everything_arrives_once, setup, teardown),
         cmocka_unit_test_setup_teardown(the_hub_may_restart_at_any_time, setup, teardown),
         cmocka_unit_test_setup_teardown(the_hub_needs_no_snapshot, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_process_that_was_set_back_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(an_edge_may_restart_at_any_time, setup, teardown),
         cmocka_unit_test_setup_teardown(stop_sends_what_is_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_server_key_sends_nothing, setup, teardown),

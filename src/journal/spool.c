@@ -285,6 +285,8 @@ int spool_open(struct spool **out, const struct spool_options *options, struct e
     pthread_condattr_destroy(&attr);
     int rc = journal_open(&spool->journal, &options->journal, err);
     if (rc == 0)
+        rc = standins_load(options->journal.dir, &spool->shipped.standins, err);
+    if (rc == 0)
         rc = open_ring(spool, options, err);
     if (rc == 0)
         rc = start_thread(spool, err);
@@ -392,6 +394,17 @@ struct journal *spool_journal(struct spool *spool)
 struct spool_shipped *spool_shipped(struct spool *spool)
 {
     return &spool->shipped;
+}
+
+int spool_rename(struct spool *spool, uint64_t seq, struct err *err)
+{
+    struct spool_shipped *shipped = &spool->shipped;
+    struct standin standin = {.name = shipped->fresh, .base = seq - 1};
+    journal_epoch(spool->journal, &standin.epoch);
+    int rc = standins_add(spool->journal->dir, &shipped->standins, &standin, err);
+    if (rc == 0)
+        shipped->renaming = false;
+    return rc;
 }
 
 void spool_get_stats(const struct spool *spool, struct spool_stats *out)

@@ -26,7 +26,7 @@
 #ifndef JOURNAL_SPOOL_H
 #define JOURNAL_SPOOL_H
 
-#include "journal.h"
+#include "standin.h"
 
 struct spool;
 
@@ -77,14 +77,16 @@ bool spool_loaded(const struct spool *spool);
  * it. */
 struct journal *spool_journal(struct spool *spool);
 
-/* What the uplink must know of the present epoch, from one uplink on this spool to the next. Its thread. */
+/* What the uplink must know of the names of epochs, from one uplink on this spool to the next. Its thread. */
 struct spool_shipped {
-    uint64_t sent;      /* the highest seq that went out, as the hub was told it */
-    bool renamed;       /* the hub knows the epoch by a stand-in: */
-    struct epoch epoch; /* random */
-    uint64_t base;      /* seqs up to this one went out under the former name; UINT64_MAX: not known yet */
+    uint64_t sent;            /* the highest seq of the present epoch's name that went out */
+    bool renaming;            /* what is sent next of the present epoch begins a new name: */
+    struct epoch fresh;       /* random; the first such record adds it to standins */
+    struct standins standins; /* as they are on the disk */
 };
 struct spool_shipped *spool_shipped(struct spool *spool);
+/* The first record under the fresh name is `seq`: stores the name, durably. Errors as standins_add. */
+MUST_CHECK int spool_rename(struct spool *spool, uint64_t seq, struct err *err);
 
 void spool_get_stats(const struct spool *spool, struct spool_stats *out); /* any thread */
 
