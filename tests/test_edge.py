@@ -365,6 +365,30 @@ def test_a_disk_that_hangs_at_start_holds_no_answers(place, started, disk, sync)
     assert spooled(edge) == b"".join(kept)
 
 
+@pytest.mark.parametrize(
+    "key, full, room",
+    [("spool", "size=64k", "size=64M"), ("spool", "nr_inodes=1", "nr_inodes=1000"), ("ring_dir", "size=1M", "size=64M")],
+    ids=["disk", "inodes", "ring"],
+)
+def test_a_full_disk_at_start_holds_no_mail(place, started, key, full, room):
+    """A disk fills for reasons that have nothing to do with mail: it is answered, counted, and kept once there is room."""
+    with harness.mounted("tmpfs", place / "small", "-o", full, "tmpfs") as at:
+        if full == "size=64k":
+            (at / "filler").write_bytes(bytes(64 * 1024))
+        edge = started(lone(place, {key: str(at / "spool") if key == "spool" else str(at)})).ready()
+        with PolicyClient(edge.port) as client:
+            client.ask(request(instance="lost"))
+            assert edge.metrics()["policy_proxy_answered_lost_total"] == 1
+            lines = [line for line in edge.log().splitlines() if "NOT kept until" in line]
+            assert len(lines) == 1 and "No space left" in lines[0] and str(at) in lines[0], edge.log()
+            subprocess.run(["mount", "-o", f"remount,{room}", at], check=True)
+            wait_until(lambda: "records wait" in edge.log(), "the spool is open")
+            client.ask(request(instance="kept"))
+        assert edge.metrics()["policy_proxy_answered_lost_total"] == 1
+        assert edge.stop() == 0
+        assert spooled(edge) == request(instance="kept")
+
+
 def test_a_spool_that_cannot_be_opened_is_tried_again(place, started):
     edge = lone(place)
     in_the_way = pathlib.Path(edge.settings["spool"]) / "journal"
@@ -373,7 +397,7 @@ def test_a_spool_that_cannot_be_opened_is_tried_again(place, started):
     started(edge).ready()
     with PolicyClient(edge.port) as client:
         client.ask(request(instance="lost"))
-        assert str(in_the_way) in edge.log() and "next attempt" in edge.log()
+        assert str(in_the_way) in edge.log() and "tried again" in edge.log()
         assert edge.stop() == 0, "a stop does not wait for the next attempt"
     edge.start().ready()
     with PolicyClient(edge.port) as client:

@@ -159,15 +159,6 @@ def test_full_disk_at_the_hubs_start(case):
         assert_one_line(case.run("mail-analytics"), CANTCREAT, data, "space")
 
 
-def test_full_disk_at_the_proxys_start(case):
-    with mounted("tmpfs", case.place / "spool", "-o", "size=64k", "tmpfs") as spool:
-        (spool / "filler").write_bytes(bytes(64 * 1024))
-        done = case.run("policy-proxy")
-        # A warning of the pid file may come before it; the reason is the last line.
-        done.stderr = done.stderr.splitlines()[-1]
-        assert_one_line(done, CANTCREAT, spool, "space")
-
-
 def test_mongo_uri_is_known_but_not_in_this_build(case):
     done = case.run("mail-analytics", "-U", "mongodb://127.0.0.1/mail")
     assert_one_line(done, UNAVAILABLE, "mongo")

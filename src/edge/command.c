@@ -5,6 +5,7 @@
 #include "command.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "check.h"
 #include "identity.h"
 #include "loop/signals.h"
@@ -163,6 +164,11 @@ int command_open_directory(struct pidfile **out, const struct proxy_config *sett
     signals_defer_reload();
     if (rc == 0)
         rc = pidfile_open(out, identity->pid_file, err);
+    if (rc == ERR_FULL) { /* mail is answered all the same (opener.h) */
+        log_warning("%s: there is no pid file until the next start, -c stop and -c reload will not work",
+                    err_detail(err));
+        rc = 0;
+    }
     identity_destroy(&identity);
     return rc;
 }

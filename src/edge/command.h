@@ -15,7 +15,8 @@ MUST_CHECK int command_load(struct config **out, int *argc, char **argv, struct 
 /* Does what was asked for; *served says that this was all, otherwise it is to serve. */
 MUST_CHECK int command_run(const struct config *config, int argc, char **argv, bool *served, struct err *err);
 
-/* For serving: the log; the spool's directory and in it the pid file (from where on a reload may come). */
+/* For serving: the log; the spool's directory and the pid file (from where on a reload may come). A full disk
+ * is a warning: *out stays NULL then. */
 MUST_CHECK int command_open_log(const struct proxy_config *settings, struct err *err);
 MUST_CHECK int command_open_directory(struct pidfile **out, const struct proxy_config *settings,
                                       struct err *err);

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RETRY_FIRST_US (1 * US_PER_SECOND)
 #define RETRY_MAX_US   (30 * US_PER_SECOND)
@@ -45,10 +46,12 @@ static void wait_for(struct opener *opener, const bool *flag, int64_t wait_us)
         rc = pthread_cond_timedwait(&opener->changed, &opener->lock, &until);
 }
 
-/* False: an operator's mistake, which a first start tells by ending. */
+/* False: an operator's mistake, which a first start tells by ending. A disk or a tmpfs that is full is none:
+ * it was large enough when it was chosen, and whoever makes room there has no reason to think of mail. */
 static bool mends_itself(int rc)
 {
-    return rc == ERR_IO || rc == ERR_VERSION || rc == ERR_CORRUPT || rc == ERR_TIMEOUT || rc == ERR_NO_MEMORY;
+    return rc == ERR_IO || rc == ERR_FULL || rc == ERR_VERSION || rc == ERR_CORRUPT || rc == ERR_TIMEOUT ||
+           rc == ERR_NO_MEMORY;
 }
 
 /* A key file or a disk that fails holds no mail: it is answered, and kept, without a hub. */
@@ -69,7 +72,9 @@ static int attempt(struct opener *opener, struct err *err)
 {
     *err = (struct err){0};
     const struct opener_options *options = &opener->options;
-    int rc = spool_open(&opener->spool, &options->spool, err);
+    int rc = options->prepare != NULL ? options->prepare(options->arg, err) : 0;
+    if (rc == 0)
+        rc = spool_open(&opener->spool, &options->spool, err);
     if (rc == 0 && options->synced != NULL)
         rc = spool_on_sync(opener->spool, options->synced, options->arg);
     return rc == 0 ? open_uplink(opener, err) : rc;
@@ -105,12 +110,15 @@ static bool settle(struct opener *opener, int rc, const struct err *err)
 static void *run(void *arg)
 {
     struct opener *opener = arg;
-    struct err err = {0};
+    struct err err = {0}, told = {0};
     int64_t wait_us = RETRY_FIRST_US;
     while (!settle(opener, attempt(opener, &err), &err)) {
-        log_warning("spool cannot be opened, mail is answered and NOT kept: %s (mend it; the next attempt is "
-                    "in %d s)",
-                    err_detail(&err), (int)(wait_us / US_PER_SECOND));
+        if (strcmp(err.detail, told.detail) != 0) /* the same again needs no line again */
+            log_warning(
+                "spool cannot be opened, mail is answered and NOT kept until it is: %s (mend it; it is "
+                "tried again every %d s at least)",
+                err_detail(&err), (int)(RETRY_MAX_US / US_PER_SECOND));
+        told = err;
         pause_before_retry(opener, wait_us);
         wait_us = wait_us * 2 < RETRY_MAX_US ? wait_us * 2 : RETRY_MAX_US;
     }
@@ -155,11 +163,12 @@ int opener_take(struct opener **opener, int64_t wait_us, struct spool **spool, s
     struct opener *self = *opener;
     pthread_mutex_lock(&self->lock);
     wait_for(self, self->patient ? &self->ended : &self->settled, wait_us);
-    bool ended = self->ended;
+    bool ended = self->ended, failed = self->settled;
     self->patient = true;
     pthread_mutex_unlock(&self->lock);
     if (!ended)
-        return err_set(err, ERR_TIMEOUT, "the spool's disk does not answer");
+        return failed ? err_set(err, ERR_UNAVAILABLE, "the spool could not be opened yet")
+                      : err_set(err, ERR_TIMEOUT, "the spool's disk does not answer");
     (void)pthread_join(self->thread, NULL);
     *spool = self->spool;
     *uplink = self->uplink;

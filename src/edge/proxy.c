@@ -263,6 +263,14 @@ static void on_woken(uv_async_t *async)
         listener_synced(proxy->listener, spool_synced_seq(proxy->spool));
 }
 
+/* On the opener's thread, which alone uses the settings until it has done. A disk that was full at the start
+ * may lack the directory. */
+static int make_directory(void *arg, struct err *err)
+{
+    const uv_async_t *woken = arg;
+    return identity_prepare_directory(settings_of(woken->data), err);
+}
+
 /* Gives the spool its moment before anything is accepted, so that an ordinary start loses nothing; then mail
  * comes first. */
 static int start_spool(struct proxy *proxy, struct err *err)
@@ -270,6 +278,7 @@ static int start_spool(struct proxy *proxy, struct err *err)
     const struct proxy_config *settings = settings_of(proxy);
     bool always = strcmp(settings->sync, "always") == 0;
     struct opener_options options = {
+        .prepare = make_directory,
         .spool = {.journal = {.dir = proxy->identity->spool_dir,
                               .max_bytes = settings->spool_max,
                               .compress_level = 3},
@@ -290,8 +299,10 @@ static int start_spool(struct proxy *proxy, struct err *err)
     if (rc == 0)
         rc = opener_take(&proxy->opener, SPOOL_AT_START_US, &proxy->spool, &proxy->uplink, err);
     if (proxy->opener != NULL) {
-        log_warning("spool %s is not open yet, mail is answered and NOT kept until it is (look at its disk)",
-                    proxy->identity->spool_dir);
+        if (rc == ERR_TIMEOUT)
+            log_warning(
+                "spool %s is not open yet, mail is answered and NOT kept until it is (look at its disk)",
+                proxy->identity->spool_dir);
         return 0;
     }
     if (rc == 0)
