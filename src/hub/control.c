@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * control: see control.h. A visit is one connection; it dies when its handle is closed and its handler, if
- * one runs, has come back.
+ * control: see control.h. A question is one visit's: made when it has asked, freed when it is answered.
  */
 #include "control.h"
 
 #include "base/log.h"
-#include "head.h"
-#include "loop/conn.h"
-#include "loop/ticker.h"
+#include "loop/visit.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -16,23 +13,18 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { READ_BYTES = 64 * 1024, CALLER_BYTES = 32 };
+enum { CALLER_BYTES = 32 };
 
-struct visit {
-    struct conn conn; /* first */
+struct question {
     struct control *control;
-    struct visit *prev, *next;
-    struct ticker *timeout;
-    struct buf in, out, head_out; /* request; body and head of the reply */
-    struct head head;
-    char caller[CALLER_BYTES];
+    struct visit *visit;
     uv_work_t work;
-    uv_write_t write;
+    struct visit_reply reply;
+    char caller[CALLER_BYTES];
     struct store *store; /* as it was when the handler was started */
-    int status;
-    _Atomic bool worker_has_it; /* passes the visit to the worker and back; libuv's locks do that already, */
-                                /* but race detectors can't look into libuv */
-    bool working, closed, answered;
+    _Atomic bool
+        worker_has_it; /* passes the question to the worker and back; libuv's locks do that already, */
+                       /* but race detectors can't look into libuv */
 };
 
 /* An account handle that one worker at a time borrows. */
@@ -43,20 +35,19 @@ struct handle {
 
 struct control {
     uv_loop_t *loop;
-    struct acceptor *acceptor;
+    struct visits *visits;
     struct api_context context;
     const char *account_path;
     pthread_mutex_t lock; /* of idle */
     struct handle *idle;
-    struct visit *visits;
-    int visit_count;
+    int questions; /* that are not answered */
     _Atomic uint64_t requests, refused;
     bool closing;
 };
 
 static void free_when_done(struct control *control)
 {
-    if (!control->closing || control->visit_count > 0)
+    if (!control->closing || control->questions > 0)
         return;
     while (control->idle != NULL) {
         struct handle *handle = control->idle;
@@ -68,74 +59,40 @@ static void free_when_done(struct control *control)
     free(control);
 }
 
-static void free_visit(struct visit *visit)
-{
-    struct control *control = visit->control;
-    if (visit->prev != NULL)
-        visit->prev->next = visit->next;
-    else
-        control->visits = visit->next;
-    if (visit->next != NULL)
-        visit->next->prev = visit->prev;
-    control->visit_count--;
-    buf_fini(&visit->in);
-    buf_fini(&visit->out);
-    buf_fini(&visit->head_out);
-    free(visit);
-    free_when_done(control);
-}
-
-static void on_closed(struct conn *conn)
-{
-    struct visit *visit = (struct visit *)conn;
-    visit->closed = true;
-    if (!visit->working)
-        free_visit(visit);
-}
-
-static void leave(struct visit *visit)
-{
-    ticker_destroy(&visit->timeout);
-    conn_close(&visit->conn);
-}
-
-static void on_timeout(void *arg)
-{
-    leave(arg);
-}
-
-static void on_written(uv_write_t *write, int status)
-{
-    (void)status;
-    leave(write->data);
-}
-
-static void reply(struct visit *visit)
-{
-    visit->control->requests++;
-    visit->control->refused += visit->status >= 400;
-    buf_init(&visit->head_out, 1024);
-    visit->answered = true;
-    if (head_write(&visit->head_out, visit->status, visit->out.n) != 0) {
-        leave(visit);
-        return;
-    }
-    uv_buf_t parts[] = {uv_buf_init(visit->head_out.p, (unsigned)visit->head_out.n),
-                        uv_buf_init(visit->out.p, (unsigned)visit->out.n)};
-    visit->write.data = visit;
-    ticker_set(visit->timeout, CONTROL_REPLY_MS, 0);
-    if (uv_write(&visit->write, &visit->conn.handle.stream, parts, visit->out.n > 0 ? 2 : 1, on_written) != 0)
-        leave(visit);
-}
-
 /* For what never reached a handler. */
-static void refuse(struct visit *visit, int rc, const char *why)
+static void write_problem(int rc, const char *why, struct visit_reply *reply)
 {
-    visit->status = err_http_status(rc);
-    buf_clear(&visit->out);
-    (void)!buf_addf(&visit->out, "{\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":\"%s\"}",
-                    err_text(rc), visit->status, err_name(rc), why);
-    reply(visit);
+    reply->status = err_http_status(rc);
+    buf_clear(&reply->body);
+    (void)!buf_addf(&reply->body, "{\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":\"%s\"}",
+                    err_text(rc), reply->status, err_name(rc), why);
+}
+
+static void set_type(struct visit_reply *reply)
+{
+    reply->type = reply->status >= 400 ? "application/problem+json" : "application/json";
+}
+
+static void on_refused(void *arg, int rc, const char *why, struct visit_reply *reply)
+{
+    struct control *control = arg;
+    control->requests++;
+    control->refused++;
+    buf_init(&reply->body, CONTROL_REPLY_BYTES);
+    write_problem(rc, why, reply);
+    set_type(reply);
+}
+
+static void answer_and_free(struct question *question)
+{
+    struct control *control = question->control;
+    control->requests++;
+    control->refused += question->reply.status >= 400;
+    set_type(&question->reply);
+    visit_answer(question->visit, &question->reply);
+    free(question);
+    control->questions--;
+    free_when_done(control);
 }
 
 static struct handle *borrow_handle(struct control *control, struct err *err)
@@ -166,153 +123,114 @@ static void give_back(struct control *control, struct handle *handle)
 }
 
 /* Worker thread. */
-static void answer(struct visit *visit)
+static void answer(struct question *question)
 {
     struct err err = {0};
-    struct api_context context = visit->control->context;
-    struct handle *handle = borrow_handle(visit->control, &err);
+    struct visit_reply *reply = &question->reply;
+    struct api_context context = question->control->context;
+    struct handle *handle = borrow_handle(question->control, &err);
     if (handle == NULL) {
-        visit->status = err_http_status(err.code);
-        (void)!buf_addf(
-            &visit->out,
-            "{\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":\"the account file can't be "
-            "opened, see the hub's log\"}",
-            err_text(err.code), visit->status, err_name(err.code));
+        write_problem(err.code, "the account file can't be opened, see the hub's log", reply);
         log_error("control: %s", err_detail(&err));
         return;
     }
     context.account = handle->account;
-    context.store = visit->store;
+    context.store = question->store;
     struct api_request asked = {
         .caller = {.operator_ = true,
                    .scopes = SCOPE_INGEST | SCOPE_READ | SCOPE_MANAGE,
-                   .name = visit->caller},
-        .method = visit->head.method,
-        .path = visit->head.target,
-        .body = {visit->in.p + visit->head.body_at, visit->head.body_bytes},
+                   .name = question->caller},
+        .method = visit_head(question->visit)->method,
+        .path = visit_head(question->visit)->target,
+        .body = visit_body(question->visit),
     };
-    api_handle(&context, &asked, &visit->status, &visit->out);
-    give_back(visit->control, handle);
+    api_handle(&context, &asked, &reply->status, &reply->body);
+    give_back(question->control, handle);
+}
+
+static struct question *question_of(uv_work_t *work)
+{
+    return (struct question *)((char *)work - offsetof(struct question, work));
 }
 
 static void work(uv_work_t *request)
 {
-    struct visit *visit = (struct visit *)((char *)request - offsetof(struct visit, work));
-    if (visit->worker_has_it)
-        answer(visit);
-    visit->worker_has_it = false;
+    struct question *question = question_of(request);
+    if (question->worker_has_it)
+        answer(question);
+    question->worker_has_it = false;
 }
 
 static void worked(uv_work_t *request, int status)
 {
-    struct visit *visit = (struct visit *)((char *)request - offsetof(struct visit, work));
-    assert(status != 0 || !visit->worker_has_it);
-    visit->working = false;
-    if (visit->closed)
-        free_visit(visit);
-    else if (status != 0 || conn_is_closing(&visit->conn))
-        leave(visit);
-    else
-        reply(visit);
-}
-
-static void start_work(struct visit *visit)
-{
-    ticker_stop(visit->timeout);
-    buf_init(&visit->out, CONTROL_REPLY_BYTES);
-    visit->store = visit->control->context.store;
-    visit->working = true;
-    visit->worker_has_it = true;
-    if (uv_queue_work(visit->control->loop, &visit->work, work, worked) != 0) {
-        visit->working = false;
-        leave(visit);
-    }
-}
-
-static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *out)
-{
-    static char waste[1024]; /* what comes behind the request is read and forgotten: only the end matters */
-    struct visit *visit = handle->data;
-    (void)hint;
-    if (visit->working || visit->answered)
-        *out = uv_buf_init(waste, sizeof waste);
-    else if (buf_reserve(&visit->in, READ_BYTES) == 0)
-        *out = uv_buf_init(visit->in.p + visit->in.n, READ_BYTES);
-    else
-        *out = uv_buf_init(NULL, 0); /* on_read hears UV_ENOBUFS */
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
-{
-    (void)bytes;
-    struct err err = {0};
-    struct visit *visit = stream->data;
-    if (n < 0 && !visit->answered)
-        leave(visit);
-    if (n < 0)
-        (void)uv_read_stop(stream);
-    if (n <= 0 || visit->working || visit->answered)
-        return;
-    visit->in.n += (size_t)n;
-    int rc = head_parse(buf_slice(&visit->in), API_BODY_BYTES, &visit->head, &err);
-    if (rc == ERR_MORE || (rc == 0 && visit->in.n - visit->head.body_at < visit->head.body_bytes))
-        return;
-    if (rc == 0)
-        start_work(visit);
-    else
-        refuse(visit, rc, err_detail(&err));
+    struct question *question = question_of(request);
+    assert(status != 0 || !question->worker_has_it);
+    if (status != 0)
+        write_problem(ERR_CANCELLED, "nobody waits for it", &question->reply);
+    answer_and_free(question);
 }
 
 /* The audit names the peer's user id, as the kernel tells it. */
-static void name_caller(struct visit *visit)
+static void name_caller(struct question *question)
 {
     struct ucred peer = {0};
     socklen_t size = sizeof peer;
-    uv_os_fd_t fd;
-    (void)snprintf(visit->caller, sizeof visit->caller, "control socket");
-    if (uv_fileno(&visit->conn.handle.any, &fd) == 0 &&
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
-        (void)snprintf(visit->caller, sizeof visit->caller, "uid %u", peer.uid);
+    (void)snprintf(question->caller, sizeof question->caller, "control socket");
+    if (getsockopt(visit_fd(question->visit), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+        (void)snprintf(question->caller, sizeof question->caller, "uid %u", peer.uid);
 }
 
-static void on_connection(void *arg, struct acceptor *acceptor)
+static void on_asked(void *arg, struct visit *visit)
 {
     struct control *control = arg;
-    struct visit *visit = calloc(1, sizeof *visit);
-    if (visit == NULL)
-        return; /* it waits in the backlog */
-    visit->control = control;
-    buf_init(&visit->in, HEAD_BYTES + API_BODY_BYTES + 2 * READ_BYTES);
-    buf_init(&visit->out, READ_BYTES);
-    visit->next = control->visits;
-    if (visit->next != NULL)
-        visit->next->prev = visit;
-    control->visits = visit;
-    control->visit_count++;
-    if (conn_accept(&visit->conn, acceptor, on_closed) != 0)
-        return;
-    if (control->visit_count > CONTROL_VISITS ||
-        ticker_create(&visit->timeout, control->loop, on_timeout, visit) != 0 ||
-        uv_read_start(&visit->conn.handle.stream, on_alloc, on_read) != 0) {
-        leave(visit);
+    struct question *question = calloc(1, sizeof *question);
+    if (question == NULL) {
+        struct visit_reply reply = {0};
+        on_refused(control, ERR_NO_MEMORY, "out of memory", &reply);
+        visit_answer(visit, &reply);
         return;
     }
-    name_caller(visit);
-    ticker_set(visit->timeout, CONTROL_REQUEST_MS, 0);
+    control->questions++;
+    question->control = control;
+    question->visit = visit;
+    question->store = control->context.store;
+    buf_init(&question->reply.body, CONTROL_REPLY_BYTES);
+    name_caller(question);
+    visit_set_data(visit, question);
+    question->worker_has_it = true;
+    if (uv_queue_work(control->loop, &question->work, work, worked) != 0) {
+        write_problem(ERR_NO_MEMORY, "no worker can be started", &question->reply);
+        answer_and_free(question);
+    }
+}
+
+/* Nobody waits for the answer: when no worker has taken the question yet, none will. */
+static void on_gone(void *arg, struct visit *visit)
+{
+    struct question *question = visit_data(visit);
+    (void)arg;
+    (void)uv_cancel((uv_req_t *)&question->work);
 }
 
 static int listen_at(struct control *control, const char *path, struct err *err)
 {
     struct endpoint endpoint = {.kind = ENDPOINT_UNIX, .mode = 0660};
-    int fd;
+    struct visits_options options = {
+        .max = CONTROL_VISITS,
+        .body_bytes = API_BODY_BYTES,
+        .request_ms = CONTROL_REQUEST_MS,
+        .reply_ms = CONTROL_REPLY_MS,
+        .asked = on_asked,
+        .gone = on_gone,
+        .refused = on_refused,
+        .arg = control,
+    };
     if (slice_to_string(slice_of(path), endpoint.path, sizeof endpoint.path) != 0)
         return err_set(err, ERR_CONFIG,
                        "control socket %s: a socket's path has at most %d bytes: set control_socket to a "
                        "shorter one, such as /run/mail-analytics/control.sock",
                        path, ENDPOINT_PATH_BYTES - 1);
-    int rc = endpoint_listen(&endpoint, &fd, err);
-    return rc != 0 ? rc
-                   : acceptor_open(&control->acceptor, control->loop, fd, true, on_connection, control, err);
+    return visits_open(&control->visits, control->loop, &endpoint, &options, err);
 }
 
 int control_open(struct control **out, uv_loop_t *loop, const struct control_options *options,
@@ -344,12 +262,7 @@ void control_close(struct control **control)
     if (self == NULL)
         return;
     self->closing = true;
-    acceptor_close(&self->acceptor);
-    for (struct visit *visit = self->visits; visit != NULL; visit = visit->next) {
-        leave(visit);
-        if (visit->working)
-            (void)uv_cancel((uv_req_t *)&visit->work); /* when no worker has taken it yet */
-    }
+    visits_close(&self->visits);
     free_when_done(self);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * control: the socket of the operator (a unix socket, mode 0660: file permissions are the guard). HTTP/1.1 as
- * in head.h, one request and one reply a connection. Connections live on the loop; api handlers run on
+ * in visit.h, one request and one reply a connection. Connections live on the loop; api handlers run on
  * libuv's worker threads, each with an account handle that no other has at that time. Bounds: CONTROL_VISITS
- * at once (more are closed at once), CONTROL_REQUEST_MS for the request to arrive, CONTROL_REPLY_MS for the
- * reply to be read, CONTROL_REPLY_BYTES. A client that goes away leaves its question to the question's own
- * time limit.
+ * at once (more get 503), CONTROL_REQUEST_MS for the request to arrive, CONTROL_REPLY_MS for the reply to be
+ * read, CONTROL_REPLY_BYTES; the others are visit.h's. A client that goes away leaves its question to the
+ * question's own time limit.
  */
 #ifndef HUB_CONTROL_H
 #define HUB_CONTROL_H

@@ -1,204 +1,70 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * scrape: one request head in, one answer out, goodbye. See scrape.h.
+ * scrape: see scrape.h.
  */
 #include "scrape.h"
 
-#include "conn.h"
-#include "ticker.h"
+#include "visit.h"
 
 #include <stdlib.h>
 
-struct visit {
-    struct conn conn; /* first */
-    struct scrape *scrape;
-    struct visit *prev, *next;
-    struct ticker *timeout;
-    uv_write_t write;
-    size_t head_bytes;
-    char head[SCRAPE_REQUEST_BYTES];
-    struct buf answer;
-    bool answering;
-};
+enum { BODY_BYTES = 4096 }; /* of a request: nobody needs one, it is not read */
+
+static const char text_type[] = "text/plain; version=0.0.4; charset=utf-8";
 
 struct scrape {
-    struct acceptor *acceptor;
+    struct visits *visits;
     scrape_render render;
     void *arg;
-    struct visit *visits;
-    int visit_count;
-    bool closing;
 };
 
-static void free_when_done(struct scrape *scrape)
+static int judge(const struct head *head, bool head_only)
 {
-    if (scrape->closing && scrape->visit_count == 0)
-        free(scrape);
-}
-
-static void on_closed(struct conn *conn)
-{
-    struct visit *visit = (struct visit *)conn;
-    struct scrape *scrape = visit->scrape;
-    if (visit->prev != NULL)
-        visit->prev->next = visit->next;
-    else
-        scrape->visits = visit->next;
-    if (visit->next != NULL)
-        visit->next->prev = visit->prev;
-    scrape->visit_count--;
-    buf_fini(&visit->answer);
-    free(visit);
-    free_when_done(scrape);
-}
-
-static void leave(struct visit *visit)
-{
-    ticker_destroy(&visit->timeout);
-    conn_close(&visit->conn);
-}
-
-static void on_timeout(void *arg)
-{
-    leave(arg);
-}
-
-static void on_written(uv_write_t *write, int status)
-{
-    (void)status;
-    leave(write->data);
-}
-
-/* "GET /metrics HTTP/1.1" → the status to answer with. */
-static int judge(struct slice head, bool *with_body)
-{
-    struct slice line, method, target;
-    *with_body = true;
-    if (!slice_split(&head, '\n', &line) || !slice_split(&line, ' ', &method) ||
-        !slice_split(&line, ' ', &target) || line.n < 6 || memcmp(line.p, "HTTP/1", 6) != 0)
-        return 400;
-    *with_body = !slice_equal(method, SLICE("HEAD"));
-    if (*with_body && !slice_equal(method, SLICE("GET")))
-        return 405;
-    struct slice path;
+    struct slice target = head->target, path;
     if (!slice_split(&target, '?', &path) || !slice_equal(path, SLICE("/metrics")))
         return 404;
-    return 200;
+    return head_only || slice_equal(head->method, SLICE("GET")) ? 200 : 405;
 }
 
-static const char *reason_of(int status)
+/* What is not said for lack of memory leaves the body empty: the status still tells. */
+static void say(struct visit_reply *reply, const char *what)
 {
-    switch (status) {
-    case 200:
-        return "OK";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 500:
-        return "Internal Server Error";
-    default:
-        return "Bad Request";
-    }
+    buf_clear(&reply->body);
+    (void)!buf_addf(&reply->body, "%s (there is GET /metrics and nothing else)\n", what);
 }
 
-static int compose(struct visit *visit, int status, bool with_body)
-{
-    struct buf text = {.limit = SCRAPE_TEXT_BYTES};
-    buf_init(&visit->answer, SCRAPE_TEXT_BYTES + 512);
-    if (status == 200 && visit->scrape->render(visit->scrape->arg, &text) != 0)
-        status = 500;
-    if (status != 200) {
-        buf_clear(&text);
-        int rc = buf_addf(&text, "%s (there is GET /metrics and nothing else)\n", reason_of(status));
-        (void)rc; /* then the body stays empty */
-    }
-    int rc = buf_addf(&visit->answer,
-                      "HTTP/1.0 %d %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-                      "Content-Length: %zu\r\n%sCache-Control: no-store\r\nConnection: close\r\n\r\n",
-                      status, reason_of(status), text.n, status == 405 ? "Allow: GET, HEAD\r\n" : "");
-    if (rc == 0 && with_body)
-        rc = buf_add_slice(&visit->answer, buf_slice(&text));
-    buf_fini(&text);
-    return rc;
-}
-
-static void answer(struct visit *visit, int status, bool with_body)
-{
-    visit->answering = true;
-    if (compose(visit, status, with_body) != 0) {
-        leave(visit);
-        return;
-    }
-    visit->write.data = visit;
-    uv_buf_t bytes = uv_buf_init(visit->answer.p, (unsigned)visit->answer.n);
-    if (uv_write(&visit->write, &visit->conn.handle.stream, &bytes, 1, on_written) != 0)
-        leave(visit);
-}
-
-static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *out)
-{
-    (void)hint;
-    static char waste[1024]; /* what comes after the head is read and forgotten, so that close sends no RST */
-    struct visit *visit = handle->data;
-    size_t room = sizeof visit->head - visit->head_bytes;
-    *out = visit->answering ? uv_buf_init(waste, sizeof waste)
-                            : uv_buf_init(visit->head + visit->head_bytes, (unsigned)room);
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
-{
-    (void)bytes;
-    struct visit *visit = stream->data;
-    if (n < 0 && !visit->answering)
-        leave(visit);
-    if (n < 0)
-        (void)uv_read_stop(stream);
-    if (n <= 0 || visit->answering)
-        return;
-    visit->head_bytes += (size_t)n;
-    struct slice head = {visit->head, visit->head_bytes};
-    bool with_body = true;
-    if (memmem(head.p, head.n, "\r\n\r\n", 4) != NULL || memmem(head.p, head.n, "\n\n", 2) != NULL) {
-        int status = judge(head, &with_body);
-        answer(visit, status, with_body);
-    } else if (visit->head_bytes == sizeof visit->head) {
-        answer(visit, 431, with_body);
-    }
-}
-
-static void on_connection(void *arg, struct acceptor *acceptor)
+static void on_asked(void *arg, struct visit *visit)
 {
     struct scrape *scrape = arg;
-    struct visit *visit = calloc(1, sizeof *visit);
-    if (visit == NULL) {
-        acceptor_turn_away(acceptor);
-        return;
+    const struct head *head = visit_head(visit);
+    struct visit_reply reply = {.type = text_type, .head_only = slice_equal(head->method, SLICE("HEAD"))};
+    buf_init(&reply.body, SCRAPE_TEXT_BYTES);
+    reply.status = judge(head, reply.head_only);
+    if (reply.status == 200 && scrape->render(scrape->arg, &reply.body) != 0) {
+        reply.status = 500;
+        say(&reply, "the metrics can't be written");
+    } else if (reply.status == 405) {
+        reply.allow = "GET, HEAD";
+        say(&reply, "that method isn't taken");
+    } else if (reply.status == 404) {
+        say(&reply, "no such path");
     }
-    visit->scrape = scrape;
-    visit->next = scrape->visits;
-    if (visit->next != NULL)
-        visit->next->prev = visit;
-    scrape->visits = visit;
-    scrape->visit_count++;
-    if (conn_accept(&visit->conn, acceptor, on_closed) != 0)
-        return;
-    if (scrape->visit_count > SCRAPE_CONNECTIONS ||
-        ticker_create(&visit->timeout, visit->conn.handle.any.loop, on_timeout, visit) != 0 ||
-        uv_read_start(&visit->conn.handle.stream, on_alloc, on_read) != 0) {
-        leave(visit);
-        return;
-    }
-    ticker_set(visit->timeout, SCRAPE_TIMEOUT_MS, 0);
+    visit_answer(visit, &reply);
+}
+
+static void on_refused(void *arg, int rc, const char *why, struct visit_reply *reply)
+{
+    (void)arg, (void)rc;
+    reply->type = text_type;
+    buf_init(&reply->body, SCRAPE_TEXT_BYTES);
+    say(reply, why);
 }
 
 int scrape_open(struct scrape **out, uv_loop_t *loop, const char *address, scrape_render render, void *arg,
                 struct err *err)
 {
     struct endpoint endpoint;
-    int fd, rc = endpoint_parse(slice_of(address), &endpoint, err);
+    int rc = endpoint_parse(slice_of(address), &endpoint, err);
     if (rc != 0)
         return rc;
     if (!endpoint_is_local(&endpoint))
@@ -210,9 +76,16 @@ int scrape_open(struct scrape **out, uv_loop_t *loop, const char *address, scrap
         return err_set(err, ERR_NO_MEMORY, "no memory for metrics");
     scrape->render = render;
     scrape->arg = arg;
-    rc = endpoint_listen(&endpoint, &fd, err);
-    if (rc == 0)
-        rc = acceptor_open(&scrape->acceptor, loop, fd, true, on_connection, scrape, err);
+    struct visits_options options = {
+        .max = SCRAPE_CONNECTIONS,
+        .body_bytes = BODY_BYTES,
+        .request_ms = SCRAPE_TIMEOUT_MS,
+        .reply_ms = SCRAPE_TIMEOUT_MS,
+        .asked = on_asked,
+        .refused = on_refused,
+        .arg = scrape,
+    };
+    rc = visits_open(&scrape->visits, loop, &endpoint, &options, err);
     if (rc != 0)
         free(scrape);
     else
@@ -226,14 +99,11 @@ void scrape_close(struct scrape **scrape)
     *scrape = NULL;
     if (self == NULL)
         return;
-    self->closing = true;
-    acceptor_close(&self->acceptor);
-    for (struct visit *visit = self->visits; visit != NULL; visit = visit->next)
-        leave(visit);
-    free_when_done(self);
+    visits_close(&self->visits); /* nobody is owed an answer: they were given at once */
+    free(self);
 }
 
 const struct endpoint *scrape_endpoint(const struct scrape *scrape)
 {
-    return acceptor_endpoint(scrape->acceptor);
+    return visits_endpoint(scrape->visits);
 }

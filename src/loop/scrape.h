@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * scrape: answers GET /metrics (RFC 9110, HTTP/1.0 framing: one answer, then close) and nothing else. On
- * loopback only. Bounds: SCRAPE_CONNECTIONS at once (more are closed at once), SCRAPE_REQUEST_BYTES for the
- * request's head, SCRAPE_TIMEOUT_MS from accept to the last byte, SCRAPE_TEXT_BYTES for the text. Loop
- * thread.
+ * scrape: answers GET /metrics and nothing else, on loopback only. Bounds: SCRAPE_CONNECTIONS at once,
+ * SCRAPE_TIMEOUT_MS for the request and for its answer each, SCRAPE_TEXT_BYTES for the text; the others are
+ * visit.h's. Loop thread.
  */
 #ifndef LOOP_SCRAPE_H
 #define LOOP_SCRAPE_H
@@ -13,7 +12,6 @@
 
 enum {
     SCRAPE_CONNECTIONS = 16,
-    SCRAPE_REQUEST_BYTES = 4096,
     SCRAPE_TIMEOUT_MS = 5000,
     SCRAPE_TEXT_BYTES = 256 * 1024,
 };

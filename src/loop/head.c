@@ -87,20 +87,37 @@ int head_parse(struct slice bytes, size_t max_body_bytes, struct head *out, stru
 
 static const char *reason_of(int status)
 {
-    switch (status / 100) {
-    case 2:
-        return status == 201 ? "Created" : "OK";
-    case 4:
-        return status == 404 ? "Not Found" : "Request Refused";
-    default:
-        return "Failed";
-    }
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {409, "Conflict"},
+        {413, "Content Too Large"},
+        {429, "Too Many Requests"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {507, "Insufficient Storage"},
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return status < 500 ? "Request Refused" : "Failed";
 }
 
-int head_write(struct buf *out, int status, size_t body_bytes)
+int head_write(struct buf *out, int status, const char *type, const char *allow, size_t body_bytes)
 {
     return buf_addf(out,
-                    "HTTP/1.1 %d %s\r\nContent-Type: application/%sjson\r\nContent-Length: %zu\r\n"
+                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%s"
                     "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
-                    status, reason_of(status), status >= 400 ? "problem+" : "", body_bytes);
+                    status, reason_of(status), type, body_bytes, allow != NULL ? "Allow: " : "",
+                    allow != NULL ? allow : "", allow != NULL ? "\r\n" : "");
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * head: the little of HTTP/1.1 (RFC 9112) that the control socket speaks, so that curl can talk to it as
+ * head: the little of HTTP/1.1 (RFC 9112) that visits speak, so that curl and Prometheus can talk to us as
  * well: a request line, headers of which Content-Length alone matters, a body; one request a connection. No
  * chunks, no upgrades. Pure.
  */
-#ifndef HUB_HEAD_H
-#define HUB_HEAD_H
+#ifndef LOOP_HEAD_H
+#define LOOP_HEAD_H
 
 #include "base/buf.h"
 
@@ -21,7 +21,9 @@ struct head {
  * ERR_UNSUPPORTED (Transfer-Encoding): answer and close. */
 MUST_CHECK int head_parse(struct slice bytes, size_t max_body_bytes, struct head *out, struct err *err);
 
-/* The head of a reply whose body follows; problem: application/problem+json. */
-MUST_CHECK int head_write(struct buf *out, int status, size_t body_bytes);
+/* The head of a reply whose body follows. type: of the body; allow: methods (with 405), or NULL. ERR_LIMIT,
+ * ERR_NO_MEMORY. */
+MUST_CHECK int head_write(struct buf *out, int status, const char *type, const char *allow,
+                          size_t body_bytes);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/test.h"
-#include "hub/head.h"
+#include "head.h"
 
 static void heads_are_judged(void **state)
 {
