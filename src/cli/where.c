@@ -12,31 +12,43 @@ enum { VALUE_BYTES = 1024 };
 
 struct condition {
     enum column column;
-    enum { EQUAL, UNEQUAL, PREFIX } op;
+    enum { EQUAL, UNEQUAL, PREFIX, SUFFIX, CONTAINS } op;
     struct slice value;
 };
 
-static int split(const char *text, struct condition *out, struct err *err)
+/* The operator whose sign stands before '='; *n is the bytes of the name before it. */
+static int operator_of(const char *text, size_t *n)
 {
-    const char *equals = strchr(text, '=');
-    if (equals == NULL || equals == text)
-        return err_set(err, ERR_USAGE, "--where '%.80s': write column=value, column!=value or column^=prefix",
-                       text);
-    struct slice name = {text, (size_t)(equals - text)};
-    out->op = EQUAL;
-    if (equals[-1] == '!' || equals[-1] == '^') {
-        out->op = equals[-1] == '!' ? UNEQUAL : PREFIX;
-        name.n--;
-    }
-    out->value = slice_of(equals + 1);
+    static const char signs[] = {[UNEQUAL] = '!', [PREFIX] = '^', [SUFFIX] = '$', [CONTAINS] = '~'};
+    for (int op = UNEQUAL; op <= CONTAINS; op++)
+        if (text[*n - 1] == signs[op]) {
+            (*n)--;
+            return op;
+        }
+    return EQUAL;
+}
+
+static int split(struct slice text, struct condition *out, struct err *err)
+{
+    int shown = text.n < 80 ? (int)text.n : 80;
+    const char *equals = text.n > 0 ? memchr(text.p, '=', text.n) : NULL;
+    if (equals == NULL || equals == text.p)
+        return err_set(
+            err, ERR_USAGE,
+            "--where '%.*s': write column=value, or != (not), ^= (begins with), $= (ends with), ~= "
+            "(contains)",
+            shown, text.p);
+    struct slice name = {text.p, (size_t)(equals - text.p)};
+    out->op = operator_of(text.p, &name.n);
+    out->value = (struct slice){equals + 1, text.n - (size_t)(equals + 1 - text.p)};
     if (event_column(name, &out->column) != 0)
         return err_set(err, ERR_USAGE,
-                       "--where '%.80s': there is no column '%.*s' (docs/reference/event.md lists them)",
-                       text, name.n < 60 ? (int)name.n : 60, name.p);
+                       "--where '%.*s': there is no column '%.*s' (docs/reference/event.md lists them)",
+                       shown, text.p, name.n < 60 ? (int)name.n : 60, name.p);
     return 0;
 }
 
-/* Cuts the next value off at a comma; "\," is a comma, "\\" a backslash. */
+/* Cuts the next value off at a comma; "\," is a comma, "\\" a backslash, "\|" a bar. */
 static bool next_value(struct slice *rest, char out[VALUE_BYTES], size_t *n, bool *fits)
 {
     if (rest->p == NULL)
@@ -45,7 +57,7 @@ static bool next_value(struct slice *rest, char out[VALUE_BYTES], size_t *n, boo
     *fits = true;
     size_t i = 0;
     for (; i < rest->n && rest->p[i] != ','; i++) {
-        if (rest->p[i] == '\\' && i + 1 < rest->n && (rest->p[i + 1] == ',' || rest->p[i + 1] == '\\'))
+        if (rest->p[i] == '\\' && i + 1 < rest->n && memchr(",\\|", rest->p[i + 1], 3) != NULL)
             i++;
         if (*n == VALUE_BYTES)
             *fits = false;
@@ -90,10 +102,10 @@ static int add_range(json_t *filters, const struct condition *condition, struct 
 static const char *op_name(const struct condition *condition, size_t count)
 {
     struct slice value = condition->value;
-    if (condition->op == UNEQUAL)
-        return "ne";
-    if (condition->op == PREFIX)
-        return "prefix";
+    static const char *const names[] = {
+        [UNEQUAL] = "ne", [PREFIX] = "prefix", [SUFFIX] = "suffix", [CONTAINS] = "contains"};
+    if (condition->op != EQUAL)
+        return names[condition->op];
     if (value.n > 0 && event_columns[condition->column].type == TYPE_IP &&
         memchr(value.p, '/', value.n) != NULL)
         return "cidr";
@@ -121,7 +133,7 @@ static int add_list(json_t *filters, const struct condition *condition, struct e
     return rc;
 }
 
-int where_parse(const char *text, json_t *filters, struct err *err)
+static int add_condition(struct slice text, json_t *filters, struct err *err)
 {
     struct condition condition;
     int rc = split(text, &condition, err);
@@ -131,4 +143,39 @@ int where_parse(const char *text, json_t *filters, struct err *err)
         memmem(condition.value.p, condition.value.n, "..", 2) != NULL)
         return add_range(filters, &condition, err);
     return add_list(filters, &condition, err);
+}
+
+/* One side of " || ": a condition, or '!' and a condition that is not to hold. */
+static int add_side(struct slice text, json_t *filters, struct err *err)
+{
+    if (text.n == 0 || text.p[0] != '!')
+        return add_condition(text, filters, err);
+    json_t *own = json_array();
+    int rc = add_condition((struct slice){text.p + 1, text.n - 1}, own, err);
+    if (rc == 0 && json_array_append_new(filters, json_pack("{s:O}", "not", json_array_get(own, 0))) != 0)
+        rc = err_set(err, ERR_NO_MEMORY, "out of memory");
+    json_decref(own);
+    return rc;
+}
+
+int where_parse(const char *text, json_t *filters, struct err *err)
+{
+    static const char either[] = " || ";
+    struct slice rest = slice_of(text);
+    json_t *sides = json_array();
+    int rc = 0;
+    for (bool more = true; rc == 0 && more;) {
+        const char *bars = memmem(rest.p, rest.n, either, sizeof either - 1);
+        struct slice side = {rest.p, bars != NULL ? (size_t)(bars - rest.p) : rest.n};
+        more = bars != NULL;
+        rc = add_side(side, sides, err);
+        if (more)
+            rest = (struct slice){bars + sizeof either - 1, rest.n - side.n - (sizeof either - 1)};
+    }
+    if (rc == 0 &&
+        (json_array_size(sides) == 1 ? json_array_extend(filters, sides)
+                                     : json_array_append_new(filters, json_pack("{s:O}", "or", sides))) != 0)
+        rc = err_set(err, ERR_NO_MEMORY, "out of memory");
+    json_decref(sides);
+    return rc;
 }

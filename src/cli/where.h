@@ -2,7 +2,9 @@
  *
  * where: a condition of the command line ("direction=in") as filters of a question (query.h). What '=' means
  * follows from the value and the column's type: a list (commas) is in, networks on an address column are
- * cidr, "a..b", "a.." and "..b" on numbers and times are half-open ranges, nothing at all is absent. Pure.
+ * cidr, "a..b", "a.." and "..b" on numbers and times are half-open ranges, nothing at all is absent. "!=" is
+ * ne, "^=" prefix, "$=" suffix, "~=" contains; '!' in front of a condition negates it; " || " between
+ * conditions asks that one of them hold. Pure.
  */
 #ifndef CLI_WHERE_H
 #define CLI_WHERE_H

@@ -32,6 +32,15 @@ static void conditions_become_filters(void **state)
         {"sender=a/b", "\"op\":\"eq\",\"values\":[\"a/b\"]"},
         {"sender=a\\,b", "\"op\":\"eq\",\"values\":[\"a,b\"]"},
         {"sender=a=b", "\"op\":\"eq\",\"values\":[\"a=b\"]"},
+        {"sender$=.example,.test", "\"op\":\"suffix\",\"values\":[\".example\",\".test\"]"},
+        {"sender~=a=b", "\"op\":\"contains\",\"values\":[\"a=b\"]"},
+        {"!sender~=a", "[{\"not\":{\"column\":\"sender\",\"op\":\"contains\",\"values\":[\"a\"]}}]"},
+        {"!size=5..", "[{\"not\":{\"column\":\"size\",\"op\":\"range\",\"values\":[\"5\",null]}}]"},
+        {"direction=in || !sender^=a || size=7",
+         "[{\"or\":[{\"column\":\"direction\",\"op\":\"eq\",\"values\":[\"in\"]},{\"not\":{\"column\":"
+         "\"sender\","
+         "\"op\":\"prefix\",\"values\":[\"a\"]}},{\"column\":\"size\",\"op\":\"eq\",\"values\":[\"7\"]}]}]"},
+        {"sender=a \\|\\| size=7", "\"op\":\"eq\",\"values\":[\"a || size=7\"]"},
         {"text_escaped=true", "\"op\":\"eq\",\"values\":[\"true\"]"},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
@@ -56,7 +65,16 @@ static void conditions_become_filters(void **state)
 static void mistakes_are_named(void **state)
 {
     (void)state;
-    static const char *const cases[] = {"", "direction", "=in", "nothing=in", "!=in", "direction>in"};
+    static const char *const cases[] = {"",
+                                        "direction",
+                                        "=in",
+                                        "nothing=in",
+                                        "!=in",
+                                        "direction>in",
+                                        "!",
+                                        "!direction",
+                                        "direction=in || ",
+                                        "direction=in || nothing=in"};
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct err err = {0};
         json_t *filters = json_array();

@@ -8,12 +8,14 @@
 
 #include "query/value.h"
 
-/* Reads the array "where" into query (values and text are allocated here; json_bytes bounds the texts).
+/* Reads the array "where" into query: tests {column, op, values} and groups {"and": […]}, {"or": […]},
+ * {"not": filter} (values and text are allocated here; json_bytes bounds the texts).
  * ERR_INVALID, ERR_LIMIT, ERR_NO_MEMORY. */
 MUST_CHECK int filter_parse_all(const json_t *where, size_t json_bytes, struct query *query, struct err *err);
 
-/* Filter i of a finished question: operator, number of values and their bounds. ERR_INVALID. */
-MUST_CHECK int filter_check(const struct query *query, size_t i, struct err *err);
+/* All filters of a finished question: groups and their depth, operators, numbers of values and their bounds.
+ * ERR_INVALID, ERR_LIMIT. */
+MUST_CHECK int filter_check(const struct query *query, struct err *err);
 
 /* The column that a JSON string names; the error (ERR_INVALID) names all columns. */
 MUST_CHECK int filter_column(const json_t *json, const char *name, enum column *out, struct err *err);

@@ -132,6 +132,9 @@ static void values_take_their_columns_type(void **state)
         {"{\"column\":\"first_of_message\",\"values\":[\"false\"]}", COLUMN_first_of_message, OP_EQ, "0"},
         {"{\"column\":\"epoch\",\"values\":[\"000102030405060708090A0B0C0D0E0F\"]}", COLUMN_epoch, OP_EQ,
          "000102030405060708090a0b0c0d0e0f"},
+        {"{\"column\":\"sender\",\"op\":\"suffix\",\"values\":[\".org\"]}", COLUMN_sender, OP_SUFFIX, ".org"},
+        {"{\"column\":\"sender_domain\",\"op\":\"contains\",\"values\":[\"A.b\"]}", COLUMN_sender_domain,
+         OP_CONTAINS, "a.b"},
         {"{\"column\":\"hub_ts\",\"op\":\"range\",\"values\":[\"2026-02-01\",\"2026-02-01T02:00:00+01:00\"]}",
          COLUMN_hub_ts, OP_RANGE, "2026-02-01T01:00:00.000000Z"},
     };
@@ -207,6 +210,16 @@ static void mistakes_are_named(void **state)
         {W "\"tenant\",\"values\":[null]}]}", "never absent", ERR_INVALID},
         {W "\"sender\",\"op\":\"prefix\",\"values\":[\"\"]}]}", "empty prefix", ERR_INVALID},
         {W "\"sender\",\"op\":\"prefix\",\"values\":[null]}]}", "never absent", ERR_INVALID},
+        {W "\"sender\",\"op\":\"contains\",\"values\":[\"\"]}]}", "empty text", ERR_INVALID},
+        {W "\"sender\",\"op\":\"empty\",\"values\":[\"a\"]}]}", "empty takes none", ERR_INVALID},
+        {W "\"tenant\",\"op\":\"empty\"}]}", "'empty' does not fit tenant", ERR_INVALID},
+        {W "\"size\",\"op\":\"suffix\",\"values\":[\"1\"]}]}", "'suffix' does not fit size", ERR_INVALID},
+        {M "\"where\":[{\"and\":[]}]}", "where[0].and: an array of at least one", ERR_INVALID},
+        {M "\"where\":[{\"or\":{}}]}", "where[0].or: an array", ERR_INVALID},
+        {M "\"where\":[{\"not\":[]}]}", "where[0].not: an object", ERR_INVALID},
+        {M "\"where\":[{\"and\":[],\"or\":[]}]}", "where[0]: an object of exactly column", ERR_INVALID},
+        {M "\"where\":[{\"not\":{\"or\":[{\"column\":\"size\",\"values\":[\"x\"]}]}}]}",
+         "where[0].not.or[0].values[0]: size takes a number", ERR_INVALID},
         {M "\"where\":{}}", "where: an array", ERR_INVALID},
         {M "\"from\":\"yesterday\"}", "from: a time as in RFC 3339", ERR_INVALID},
         {M "\"from\":\"2026-03-02\"}", "from must be before to", ERR_INVALID},
@@ -229,6 +242,45 @@ static void mistakes_are_named(void **state)
         refused(cases[i].json, cases[i].code, cases[i].words);
 }
 
+#define N "{\"not\":"
+
+/* {"or":[a, {"not":{"and":[b, c]}}]} and d. */
+static void groups_nest(void **state)
+{
+    (void)state;
+    static const struct {
+        enum filter_kind kind;
+        size_t span;
+        enum column column;
+    } expected[] = {
+        {FILTER_OR, 5, 0},
+        {FILTER_TEST, 0, COLUMN_edge},
+        {FILTER_NOT, 3, 0},
+        {FILTER_AND, 2, 0},
+        {FILTER_TEST, 0, COLUMN_sender},
+        {FILTER_TEST, 0, COLUMN_size},
+        {FILTER_TEST, 0, COLUMN_helo_name},
+    };
+    struct query *query = parsed(M "\"where\":[{\"or\":[{\"column\":\"edge\",\"values\":[\"a\"]}," N
+                                   "{\"and\":[{\"column\":\"sender\",\"op\":\"empty\"},"
+                                   "{\"column\":\"size\",\"values\":[9]}]}}]},"
+                                   "{\"column\":\"helo_name\",\"op\":\"empty\",\"values\":[]}]}");
+    assert_int_equal(query->filter_count, ARRAY_LENGTH(expected));
+    for (size_t i = 0; i < ARRAY_LENGTH(expected); i++) {
+        assert_int_equal(query->filters[i].kind, expected[i].kind);
+        assert_int_equal(query->filters[i].span, expected[i].span);
+        assert_int_equal(query->filters[i].column, expected[i].column);
+    }
+    assert_true(query_about_events(query)); /* size, however deep */
+    struct query_condition condition;
+    assert_int_equal(query_condition_at(query, 0, &condition), 6);
+    assert_int_equal(condition.first, 1);
+    assert_int_equal(condition.end, 6);
+    assert_int_equal(query_condition_at(query, 6, &condition), 7);
+    assert_int_equal(condition.op, OP_EMPTY);
+    query_destroy(&query);
+}
+
 /* head, then part count times with commas, then tail. */
 static char *repeated(const char *head, const char *part, size_t count, const char *tail)
 {
@@ -248,10 +300,13 @@ static void everything_is_bounded(void **state)
 {
     (void)state;
     char *text = repeated(W "\"sender\",\"op\":\"in\",\"values\":[", "\"a\"", QUERY_VALUES + 1, "]}]}");
-    refused(text, ERR_LIMIT, "at most 32 filters with 1000 values");
+    refused(text, ERR_LIMIT, "at most 1000 values");
     free(text);
     text = repeated(M "\"where\":[", "{\"column\":\"edge\",\"values\":[\"a\"]}", QUERY_FILTERS + 1, "]}");
-    refused(text, ERR_LIMIT, "at most 32 filters");
+    refused(text, ERR_LIMIT, "at most 64 filters");
+    free(text);
+    text = strdup(M "\"where\":[" N N N N N N N "{\"column\":\"edge\",\"values\":[\"a\"]}}}}}}}}]}");
+    refused(text, ERR_LIMIT, "at most 6 groups within each other");
     free(text);
     text = repeated(W "\"sender\",\"values\":[\"", "aaaaaaaaaaaaaaa", 65, "\"]}]}");
     refused(text, ERR_LIMIT, "at most 1024 bytes");
@@ -276,7 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_out_has_defaults),  cmocka_unit_test(every_field_is_read),
         cmocka_unit_test(values_take_their_columns_type), cmocka_unit_test(mistakes_are_named),
-        cmocka_unit_test(everything_is_bounded),
+        cmocka_unit_test(everything_is_bounded),          cmocka_unit_test(groups_nest),
     };
     return cmocka_run_group_tests_name("query/parse", tests, NULL, NULL);
 }

@@ -33,7 +33,8 @@ const char *query_measure_name(enum measure measure)
 
 const char *query_op_name(enum query_op op)
 {
-    static const char *const names[] = {"eq", "ne", "in", "prefix", "cidr", "range"};
+    static const char *const names[] = {"eq",    "ne",     "in",       "prefix", "cidr",
+                                        "range", "suffix", "contains", "empty"};
     _Static_assert(sizeof names / sizeof *names == OP_COUNT, "a name for each op");
     return names[op];
 }
@@ -74,7 +75,7 @@ static bool uses_column(const struct query *query, bool (*is)(enum column))
         if (is(query->dimensions[i]))
             return true;
     for (size_t i = 0; i < query->filter_count; i++)
-        if (is(query->filters[i].column))
+        if (query->filters[i].kind == FILTER_TEST && is(query->filters[i].column))
             return true;
     return false;
 }
@@ -200,19 +201,30 @@ int query_check(const struct query *query, struct err *err)
         rc = check_range(query, err);
     if (rc == 0)
         rc = check_orders(query, err);
-    for (size_t i = 0; rc == 0 && i < query->filter_count; i++)
-        rc = filter_check(query, i, err);
-    return rc;
+    return rc != 0 ? rc : filter_check(query, err);
+}
+
+size_t query_condition_at(const struct query *query, size_t at, struct query_condition *out)
+{
+    const struct query_filter *filter = &query->filters[at];
+    *out = (struct query_condition){.column = filter->column, .op = filter->op, .kind = filter->kind};
+    if (filter->kind == FILTER_TEST) {
+        out->values = query->values + filter->first_value;
+        out->count = filter->value_count;
+        return at + 1;
+    }
+    out->first = at + 1;
+    out->end = at + 1 + filter->span;
+    return out->end;
 }
 
 static int each_filter(const struct query *query,
                        int (*each)(void *arg, const struct query_condition *condition), void *arg)
 {
-    for (size_t i = 0; i < query->filter_count; i++) {
-        const struct query_filter *filter = &query->filters[i];
-        int rc =
-            each(arg, &(struct query_condition){filter->column, filter->op,
-                                                query->values + filter->first_value, filter->value_count});
+    for (size_t at = 0; at < query->filter_count;) {
+        struct query_condition condition;
+        at = query_condition_at(query, at, &condition);
+        int rc = each(arg, &condition);
         if (rc != 0)
             return rc;
     }
@@ -228,9 +240,9 @@ int query_conditions(const struct query *query, enum query_rows rows,
                              absent = {.absent = true},
                              range[] = {{.ts = query->from - around_us}, {.ts = query->to + around_us}};
     const struct query_condition own[] = {
-        {COLUMN_tenant, OP_EQ, &tenant, 1}, {COLUMN_ts, OP_RANGE, range, 2},
-        {COLUMN_stage, OP_EQ, &stage, 1},   {COLUMN_retry_of, OP_EQ, &absent, 1},
-        {COLUMN_size, OP_NE, &absent, 1},
+        {COLUMN_tenant, OP_EQ, &tenant, 1, 0, 0, 0}, {COLUMN_ts, OP_RANGE, range, 2, 0, 0, 0},
+        {COLUMN_stage, OP_EQ, &stage, 1, 0, 0, 0},   {COLUMN_retry_of, OP_EQ, &absent, 1, 0, 0, 0},
+        {COLUMN_size, OP_NE, &absent, 1, 0, 0, 0},
     };
     if (query->scope != QUERY_SCOPE_TENANT && query->scope != QUERY_SCOPE_ALL)
         return ERR_DENIED;

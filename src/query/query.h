@@ -30,7 +30,8 @@ enum measure {
 enum {
     QUERY_MEASURES = 8,
     QUERY_DIMENSIONS = 4,
-    QUERY_FILTERS = 32,
+    QUERY_FILTERS = 64,  /* groups counted */
+    QUERY_DEPTH = 6,     /* of groups within each other */
     QUERY_VALUES = 1000, /* of all filters together */
     QUERY_VALUE_BYTES = 1024,
     QUERY_ORDERS = 4,
@@ -45,10 +46,21 @@ enum {
 /* A message's END-OF-MESSAGE is looked for this far outside the range. */
 #define QUERY_MESSAGE_US (3600 * US_PER_SECOND)
 
-/* EQ takes one value, NE (none of these), IN, PREFIX and CIDR (any of these) at least one; RANGE is
- * [values[0], values[1]), where absent leaves that side open. NE holds for NULL unless absent is among its
- * values. */
-enum query_op { OP_EQ, OP_NE, OP_IN, OP_PREFIX, OP_CIDR, OP_RANGE, OP_COUNT };
+/* EQ takes one value, NE (none of these), IN, PREFIX, SUFFIX, CONTAINS and CIDR (any of these) at least one;
+ * RANGE is [values[0], values[1]), where absent leaves that side open; EMPTY takes none. A filter holds or it
+ * does not: for NULL only NE (unless absent is among its values), EMPTY, and EQ and IN of absent hold. */
+enum query_op {
+    OP_EQ,
+    OP_NE,
+    OP_IN,
+    OP_PREFIX,
+    OP_CIDR,
+    OP_RANGE,
+    OP_SUFFIX,
+    OP_CONTAINS,
+    OP_EMPTY,
+    OP_COUNT
+};
 
 /* A value already of the column's type: text for TEXT, u64 for numbers, BOOL and enums, i64 for TS, bytes for
  * ID128, prefix for CIDR on IP. Absent (JSON null) asks for the column's NULL. */
@@ -62,10 +74,15 @@ struct query_value {
     struct ip_prefix prefix;
 };
 
+/* A test of one column, or a group: AND and OR of at least one filter, NOT of exactly one. A group's filters
+ * stand behind it. */
+enum filter_kind { FILTER_TEST, FILTER_AND, FILTER_OR, FILTER_NOT };
 struct query_filter {
     enum column column;
     enum query_op op;
     size_t first_value, value_count; /* in query.values */
+    enum filter_kind kind;
+    size_t span; /* of a group: how many filters behind it are its own, at every depth */
 };
 
 struct query_order {
@@ -88,8 +105,8 @@ struct query {
     size_t measure_count, dimension_count, filter_count, value_count, order_count;
     enum measure measures[QUERY_MEASURES];
     enum column dimensions[QUERY_DIMENSIONS];
-    struct query_filter filters[QUERY_FILTERS];
-    struct query_value *values; /* owned */
+    struct query_filter filters[QUERY_FILTERS]; /* those of no group: all must hold */
+    struct query_value *values;                 /* owned */
     struct query_order orders[QUERY_ORDERS];
     uint32_t limit;     /* rows, 1 to QUERY_LIMIT */
     int64_t timeout_us; /* the engine stops then: ERR_TIMEOUT; QUERY_DEFAULT_TIMEOUT_US from query_parse */
@@ -139,9 +156,14 @@ struct query_condition {
     enum query_op op;
     const struct query_value *values; /* valid during the call */
     size_t count;
+    enum filter_kind kind;
+    size_t first, end; /* of a group: its own filters, from query_condition_at(first) until end */
 };
 MUST_CHECK int query_conditions(const struct query *query, enum query_rows rows,
                                 int (*each)(void *arg, const struct query_condition *condition), void *arg);
+
+/* The filter at that index as a condition; returns the index of the one behind it and all that is its own. */
+size_t query_condition_at(const struct query *query, size_t at, struct query_condition *out);
 
 const char *query_measure_name(enum measure measure);
 const char *query_op_name(enum query_op op);

@@ -47,7 +47,8 @@ static void bounds_hold_again(void **state)
     query.orders[query.order_count++] = (struct query_order){.by_measure = true, .index = 1};
     assert_int_equal(query_check(&query, NULL), ERR_INVALID);
     query = question();
-    query.filters[query.filter_count++] = (struct query_filter){COLUMN_client_port, OP_EQ, 0, 1};
+    query.filters[query.filter_count++] =
+        (struct query_filter){.column = COLUMN_client_port, .op = OP_EQ, .value_count = 1};
     assert_int_equal(query_check(&query, NULL), ERR_INVALID); /* points outside the values */
     query.values = &value;
     query.value_count = 1;
@@ -56,6 +57,32 @@ static void bounds_hold_again(void **state)
     assert_int_equal(query_check(&query, NULL), 0);
     query.filters[0].op = OP_PREFIX;
     assert_int_equal(query_check(&query, NULL), ERR_INVALID);
+    query.filters[0].op = OP_EQ;
+    query.filters[1] = query.filters[0];
+    query.filter_count = 2;
+    query.filters[0] = (struct query_filter){.kind = FILTER_NOT, .span = 1};
+    assert_int_equal(query_check(&query, NULL), 0);
+    query.filters[0].span = 2; /* points outside the filters */
+    assert_int_equal(query_check(&query, NULL), ERR_LIMIT);
+    query.filters[0].span = 0;
+    assert_int_equal(query_check(&query, NULL), ERR_LIMIT);
+    query.filters[0] = (struct query_filter){.kind = 4, .span = 1};
+    assert_int_equal(query_check(&query, NULL), ERR_LIMIT);
+    query.filters[0] = (struct query_filter){.kind = FILTER_NOT, .span = 2};
+    query.filters[2] = query.filters[1];
+    query.filter_count = 3; /* NOT of two */
+    assert_int_equal(query_check(&query, NULL), ERR_INVALID);
+    query.filter_count = QUERY_DEPTH + 2;
+    for (size_t i = 0; i <= QUERY_DEPTH; i++)
+        query.filters[i] = (struct query_filter){.kind = FILTER_AND, .span = QUERY_DEPTH + 1 - i};
+    query.filters[QUERY_DEPTH + 1] = query.filters[QUERY_DEPTH + 2] =
+        (struct query_filter){.column = COLUMN_client_port, .op = OP_EQ, .value_count = 1};
+    assert_int_equal(query_check(&query, NULL), ERR_LIMIT); /* one group too deep */
+    for (size_t i = 0; i <= QUERY_DEPTH; i++)
+        query.filters[i].span--;
+    query.filters[QUERY_DEPTH] = query.filters[QUERY_DEPTH + 1];
+    query.filter_count--;
+    assert_int_equal(query_check(&query, NULL), 0);
     query = question();
     query.dimensions[query.dimension_count++] = COLUMN_COUNT;
     assert_int_equal(query_check(&query, NULL), ERR_INVALID);
@@ -137,7 +164,8 @@ static void the_tenant_comes_first_on_every_read(void **state)
     struct query query = question();
     query.values = &value;
     query.value_count = 1;
-    query.filters[query.filter_count++] = (struct query_filter){COLUMN_client_port, OP_EQ, 0, 1};
+    query.filters[query.filter_count++] =
+        (struct query_filter){.column = COLUMN_client_port, .op = OP_EQ, .value_count = 1};
     static const struct {
         enum query_scope scope;
         enum query_rows rows;

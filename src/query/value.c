@@ -184,7 +184,8 @@ int value_parse(enum column column, enum query_op op, const json_t *json, const 
                        value_expected(column, op),
                        json_is_string(json) ? value_shown(json_string_value(json)) : "something else");
     out->absent = matches && info->nullable && means_absent(info->type, out);
-    if (op == OP_PREFIX && out->text.n == 0)
-        return err_set(err, ERR_INVALID, "%s: an empty prefix fits everything; leave the filter out", name);
+    if ((op == OP_PREFIX || op == OP_SUFFIX || op == OP_CONTAINS) && out->text.n == 0)
+        return err_set(err, ERR_INVALID, "%s: an empty %s fits everything; leave the filter out", name,
+                       op == OP_CONTAINS ? "text" : query_op_name(op));
     return 0;
 }

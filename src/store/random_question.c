@@ -81,6 +81,27 @@ static json_t *random_range(enum column column, const struct fixture *fixture, u
     return fixture_below(random, 4) ? json_pack("[II]", from, to) : json_pack("[In]", from);
 }
 
+/* prefix, suffix or contains, of a piece of a text that is there. NULL: this one has none to cut. */
+static json_t *random_part(const struct fixture *fixture, enum column column, uint64_t *random)
+{
+    static const char *const ops[] = {"prefix", "suffix", "contains"};
+    const struct event *event = &fixture->events[fixture_below(random, fixture->count)];
+    char text[64];
+    struct cell cell = recount_cell(event, column, text);
+    if (cell.type != CELL_TEXT || cell.text.n < 2)
+        return NULL;
+    uint64_t op = fixture_below(random, ARRAY_LENGTH(ops)), cut = fixture_below(random, 3); /* where from */
+    size_t length = 1 + fixture_below(random, cell.text.n < 6 ? cell.text.n : 6);
+    size_t from = cut == 0   ? 0
+                  : cut == 1 ? cell.text.n - length
+                             : fixture_below(random, cell.text.n - length + 1);
+    struct slice part = {cell.text.p + from, length};
+    if (!text_is_utf8(part))
+        return NULL;
+    return json_pack("{sssss[s%]}", "column", event_columns[column].name, "op", ops[op], "values", part.p,
+                     part.n);
+}
+
 static json_t *random_filter(const struct fixture *fixture, uint64_t *random)
 {
     static const char *const match[] = {"eq", "ne", "in", "ne", "in"};
@@ -91,15 +112,10 @@ static json_t *random_filter(const struct fixture *fixture, uint64_t *random)
         return json_pack("{sssss[ss]}", "column", event_columns[column].name, "op", "cidr", "values",
                          fixture_below(random, 2) ? "192.0.2.0/24" : "192.0.0.0/23",
                          fixture_below(random, 2) ? "2001:db8:1::/48" : "2001:db8:2::3");
-    if (type == TYPE_TEXT && fixture_below(random, 3) == 0) {
-        const struct event *event = &fixture->events[fixture_below(random, fixture->count)];
-        char text[64];
-        struct cell cell = recount_cell(event, column, text);
-        if (cell.type == CELL_TEXT && (unsigned char)cell.text.p[0] < 0x80)
-            return json_pack(
-                "{sssss[s%]}", "column", event_columns[column].name, "op", "prefix", "values", cell.text.p,
-                (size_t)1 + ((unsigned char)cell.text.p[cell.text.n > 1] < 0x80 && cell.text.n > 1));
-    }
+    if (event_columns[column].nullable && fixture_below(random, 6) == 0)
+        return json_pack("{ssss}", "column", event_columns[column].name, "op", "empty");
+    if (type == TYPE_TEXT && fixture_below(random, 2) == 0)
+        return random_part(fixture, column, random);
     if ((type == TYPE_TS || type == TYPE_U16 || type == TYPE_U32 || type == TYPE_U64) &&
         fixture_below(random, 2))
         return json_pack("{ssssso}", "column", event_columns[column].name, "op", "range", "values",
@@ -114,6 +130,28 @@ static json_t *random_filter(const struct fixture *fixture, uint64_t *random)
         }
     }
     return json_pack("{ssssso}", "column", event_columns[column].name, "op", op, "values", values);
+}
+
+/* A filter, or a group of filters, at most depth groups deep. NULL: none this time. */
+static json_t *random_tree(const struct fixture *fixture, uint64_t *random, unsigned depth)
+{
+    uint64_t kind = depth > 0 ? fixture_below(random, 6) : 5;
+    if (kind > 2)
+        return random_filter(fixture, random);
+    if (kind == 0) {
+        json_t *own = random_tree(fixture, random, depth - 1);
+        return own != NULL ? json_pack("{so}", "not", own) : NULL;
+    }
+    json_t *list = json_array();
+    for (uint64_t i = 1 + fixture_below(random, 3); i > 0; i--) {
+        json_t *own = random_tree(fixture, random, depth - 1);
+        if (own != NULL)
+            assert_int_equal(json_array_append_new(list, own), 0);
+    }
+    if (json_array_size(list) > 0)
+        return json_pack("{so}", kind == 1 ? "and" : "or", list);
+    json_decref(list);
+    return NULL;
 }
 
 static json_t *random_names(uint64_t *random, const char *(*name)(uint64_t *random), size_t count)
@@ -167,7 +205,7 @@ char *random_question(const struct fixture *fixture, uint64_t *random)
         json_object_set_new(question, "by", random_names(random, dimension_name, fixture_below(random, 4))),
         0);
     for (uint64_t i = fixture_below(random, 3); i > 0; i--) {
-        json_t *filter = random_filter(fixture, random);
+        json_t *filter = random_tree(fixture, random, 3);
         if (filter != NULL)
             assert_int_equal(json_array_append_new(where, filter), 0);
     }

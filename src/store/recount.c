@@ -136,6 +136,11 @@ static bool fits_one(const struct event *event, const struct query_filter *filte
     const struct slice *text = field;
     if (filter->op == OP_PREFIX)
         return text->n >= value->text.n && memcmp(text->p, value->text.p, value->text.n) == 0;
+    if (filter->op == OP_SUFFIX)
+        return text->n >= value->text.n &&
+               memcmp(text->p + text->n - value->text.n, value->text.p, value->text.n) == 0;
+    if (filter->op == OP_CONTAINS)
+        return memmem(text->p, text->n, value->text.p, value->text.n) != NULL;
     if (filter->op == OP_CIDR)
         return ip_prefix_contains(&value->prefix, field);
     return same(event, filter->column, value);
@@ -148,12 +153,30 @@ static bool fits(const struct query *query, const struct query_filter *filter, c
     bool any = false;
     if (filter->op == OP_RANGE)
         return inside(event, filter->column, values);
-    if ((filter->op == OP_PREFIX || filter->op == OP_CIDR) &&
-        recount_cell(event, filter->column, text).type == CELL_NULL)
+    bool is_null = recount_cell(event, filter->column, text).type == CELL_NULL;
+    if (filter->op == OP_EMPTY)
+        return is_null;
+    if (is_null && filter->op != OP_EQ && filter->op != OP_IN && filter->op != OP_NE)
         return false;
     for (size_t i = 0; i < filter->value_count; i++)
         any = any || fits_one(event, filter, &values[i]);
     return filter->op == OP_NE ? !any : any;
+}
+
+/* Whether the filter at *at holds; *at moves behind it and all that is its own. */
+static bool holds(const struct query *query, const struct event *event, size_t *at)
+{
+    const struct query_filter *filter = &query->filters[(*at)++];
+    if (filter->kind == FILTER_TEST)
+        return fits(query, filter, event);
+    size_t end = *at + filter->span;
+    bool all = true, any = false;
+    while (*at < end) {
+        bool one = holds(query, event, at);
+        all = all && one;
+        any = any || one;
+    }
+    return filter->kind == FILTER_AND ? all : filter->kind == FILTER_OR ? any : !any;
 }
 
 static bool visible(const struct query *query, const struct event *event, int64_t around_us)
@@ -165,8 +188,8 @@ static bool visible(const struct query *query, const struct event *event, int64_
 static bool asked(const struct query *query, const struct event *event)
 {
     bool all = visible(query, event, 0);
-    for (size_t i = 0; all && i < query->filter_count; i++)
-        all = fits(query, &query->filters[i], event);
+    for (size_t at = 0; all && at < query->filter_count;)
+        all = holds(query, event, &at);
     return all;
 }
 

@@ -7,137 +7,17 @@
  *   weighed  (likewise) the bytes of each group
  * then the grouping. What each measure counts is query_measure_counts' to say.
  */
-#include "store/duckdb/compile.h"
+#include "store/duckdb/compiler.h"
 
 #include <stdlib.h>
 
 enum { SQL_BYTES = 256 * 1024 };
 
-/* Text goes through add(): the first failure sticks in rc, later calls do nothing. */
-struct compiler {
-    const struct query *query;
-    struct statement *out;
-    int rc;
-    bool has_bytes, distinct_bytes;
-    size_t keys; /* bucket and dimensions */
-};
-
-#define add(c, ...) ((c)->rc = (c)->rc != 0 ? (c)->rc : buf_addf(&(c)->out->sql, __VA_ARGS__))
-
-static void add_param(struct compiler *c, struct param param)
-{
-    struct statement *out = c->out;
-    if (c->rc == 0 && out->param_count == out->param_room) {
-        size_t room = out->param_room == 0 ? 16 : out->param_room * 2;
-        struct param *params = realloc(out->params, room * sizeof *params);
-        if (params == NULL) {
-            c->rc = ERR_NO_MEMORY;
-            return;
-        }
-        out->params = params;
-        out->param_room = room;
-    }
-    if (c->rc != 0)
-        return;
-    out->params[out->param_count++] = param;
-    add(c, "$%zu", out->param_count);
-}
-
-static void add_value(struct compiler *c, enum column column, const struct query_value *value)
-{
-    struct param param = {
-        .type = event_columns[column].type, .u64 = value->u64, .ts = value->ts, .text = value->text};
-    if (param.type == TYPE_IP)
-        memcpy(param.bytes, value->ip.b, sizeof param.bytes);
-    else if (param.type == TYPE_ID128)
-        memcpy(param.bytes, value->id.b, sizeof param.bytes);
-    else if (param.type == TYPE_STAGE)
-        param.text = slice_of(event_stage_name((enum stage)value->u64));
-    else if (param.type == TYPE_DIRECTION)
-        param.text = slice_of(event_direction_name((enum direction)value->u64));
-    add_param(c, param);
-}
-
-/* EQ, IN and NE: a list of values, NULL beside it. */
-static void add_list(struct compiler *c, const struct query_condition *condition)
-{
-    const char *name = event_columns[condition->column].name;
-    bool not = condition->op == OP_NE, absent = false;
-    size_t listed = 0;
-    for (size_t i = 0; i < condition->count; i++) {
-        if (condition->values[i].absent) {
-            absent = true;
-            continue;
-        }
-        if (listed++ == 0)
-            add(c, "%s %sIN (", name, not ? "NOT " : "");
-        else
-            add(c, ", ");
-        add_value(c, condition->column, &condition->values[i]);
-    }
-    if (listed > 0)
-        add(c, ")");
-    if (absent || not ) /* NE holds for NULL unless NULL is listed */
-        add(c, "%s%s IS %sNULL",
-            listed == 0    ? ""
-            : not &&absent ? " AND "
-                           : " OR ",
-            name, not &&absent ? "NOT " : "");
-}
-
-static void add_each(struct compiler *c, const struct query_condition *condition)
-{
-    const char *name = event_columns[condition->column].name;
-    for (size_t i = 0; i < condition->count; i++) {
-        const struct query_value *value = &condition->values[i];
-        if (condition->op == OP_PREFIX) {
-            add(c, "%sstarts_with(%s, ", i > 0 ? " OR " : "", name);
-            add_value(c, condition->column, value);
-            add(c, ")");
-        } else {
-            struct query_value last = {0};
-            ip_prefix_last(&value->prefix, &last.ip);
-            add(c, "%s%s BETWEEN ", i > 0 ? " OR " : "", name);
-            add_value(c, condition->column, &(struct query_value){.ip = value->prefix.net});
-            add(c, " AND ");
-            add_value(c, condition->column, &last);
-        }
-    }
-}
-
-static void add_range(struct compiler *c, const struct query_condition *condition)
-{
-    const char *name = event_columns[condition->column].name;
-    const struct query_value *from = &condition->values[0], *to = &condition->values[1];
-    if (!from->absent) {
-        add(c, "%s >= ", name);
-        add_value(c, condition->column, from);
-    }
-    if (!to->absent) {
-        add(c, "%s%s < ", from->absent ? "" : " AND ", name);
-        add_value(c, condition->column, to);
-    }
-}
-
-static int add_condition(void *arg, const struct query_condition *condition)
-{
-    struct compiler *c = arg;
-    add(c, " AND (");
-    if (condition->op == OP_RANGE)
-        add_range(c, condition);
-    else if (condition->op == OP_PREFIX || condition->op == OP_CIDR)
-        add_each(c, condition);
-    else
-        add_list(c, condition);
-    add(c, ")");
-    return c->rc;
-}
-
 /* The one place that reads events. */
 static void add_events(struct compiler *c, enum query_rows rows)
 {
     add(c, " FROM events WHERE true");
-    int rc = c->rc != 0 ? c->rc : query_conditions(c->query, rows, add_condition, c);
+    int rc = c->rc != 0 ? c->rc : query_conditions(c->query, rows, compiler_condition, c);
     c->rc = c->rc != 0 ? c->rc : rc;
 }
 

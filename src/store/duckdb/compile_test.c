@@ -34,6 +34,7 @@ static const char *const questions[] = {
     "{\"measures\":[\"bytes\"],\"by\":[\"direction\"]}",
     "{\"measures\":[\"bytes\",\"clients\"],\"by\":[\"stage\",\"tenant\"],\"interval\":\"1h\"}",
     "{\"measures\":[\"bytes\"],\"where\":[{\"column\":\"tenant\",\"op\":\"ne\",\"values\":[77]}]}",
+    "{\"measures\":[\"bytes\"],\"where\":[{\"or\":[{\"column\":\"tenant\",\"values\":[1]},{\"not\":{\"column\":\"tenant\",\"values\":[77]}}]}]}",
     "{\"measures\":[\"bytes\"],\"by\":[\"recipient\"],\"where\":[{\"column\":\"tenant\",\"op\":\"in\",\"values\":[1,2]}]}",
 };
 /* clang-format on */
@@ -98,6 +99,27 @@ static void what_comes_from_outside_is_bound(void **state)
     query_destroy(&query);
 }
 
+static void groups_keep_to_themselves(void **state)
+{
+    (void)state;
+    struct query *query =
+        parsed("{\"measures\":[\"requests\"],\"where\":[{\"or\":[{\"column\":\"size\",\"values\":[4711]},{"
+               "\"not\":{\"and\":["
+               "{\"column\":\"sender\",\"op\":\"suffix\",\"values\":[\"OUTSIDE\",\"b\"]},"
+               "{\"column\":\"helo_name\",\"op\":\"contains\",\"values\":[\"OUTSIDE\"]}]}}]},"
+               "{\"column\":\"sender\",\"op\":\"empty\"},{\"column\":\"size\",\"op\":\"empty\"}]}");
+    struct statement statement;
+    assert_int_equal(compile(query, &statement, NULL), 0);
+    const char *sql = statement.sql.p;
+    assert_null(strstr(sql, "OUTSIDE"));
+    assert_non_null(
+        strstr(sql, " AND ((size IN ($4)) OR (NOT coalesce(((suffix(sender, $5) OR suffix(sender, $6)) "
+                    "AND (contains(helo_name, $7))), false))) AND (sender IS NULL OR sender = '') AND "
+                    "(size IS NULL)"));
+    statement_fini(&statement);
+    query_destroy(&query);
+}
+
 static void a_thousand_values_fit(void **state)
 {
     (void)state;
@@ -124,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_read_has_its_tenant),
         cmocka_unit_test(what_comes_from_outside_is_bound),
+        cmocka_unit_test(groups_keep_to_themselves),
         cmocka_unit_test(a_thousand_values_fit),
     };
     return cmocka_run_group_tests_name("store/compile", tests, NULL, NULL);
