@@ -30,6 +30,15 @@ static int check_array(struct parse *parse, const json_t *json, const char *name
     return 0;
 }
 
+static const char *measure_names(void)
+{
+    static _Thread_local char text[192];
+    size_t n = 0;
+    for (unsigned m = 0; m < MEASURE_COUNT; m++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", m > 0 ? ", " : "", query_measure_name(m));
+    return text;
+}
+
 static int read_measure(const json_t *json, enum measure *out)
 {
     for (unsigned m = 0; m < MEASURE_COUNT; m++)
@@ -47,9 +56,8 @@ static int read_measures(struct parse *parse, const json_t *json)
     for (size_t i = 0; rc == 0 && i < json_array_size(json); i++) {
         enum measure measure;
         if (read_measure(json_array_get(json, i), &measure) != 0)
-            return err_set(parse->err, ERR_INVALID,
-                           "measures[%zu]: '%s' is none of requests, messages, recipients, bytes, clients", i,
-                           value_shown(string_of(json_array_get(json, i))));
+            return err_set(parse->err, ERR_INVALID, "measures[%zu]: '%s' is none of %s", i,
+                           value_shown(string_of(json_array_get(json, i))), measure_names());
         for (size_t k = 0; k < query->measure_count; k++)
             if (query->measures[k] == measure)
                 return err_set(parse->err, ERR_INVALID, "measures[%zu]: %s is asked for twice", i,
@@ -243,9 +251,7 @@ static int read_document(struct parse *parse, const json_t *json)
     if (!json_is_object(json))
         return err_set(parse->err, ERR_INVALID, "the question must be a JSON object");
     if (json_object_get(json, "measures") == NULL)
-        return err_set(
-            parse->err, ERR_INVALID,
-            "measures: missing; name one or more of requests, messages, recipients, bytes, clients");
+        return err_set(parse->err, ERR_INVALID, "measures: missing; name one or more of %s", measure_names());
     int rc = refuse_unknown(parse, json);
     for (size_t i = 0; rc == 0 && i < FIELDS; i++) {
         const json_t *value = json_object_get(json, fields[i].name);

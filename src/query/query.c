@@ -24,11 +24,25 @@ void query_destroy(struct query **query)
 const char *query_measure_name(enum measure measure)
 {
     static const char *const names[] = {
-#define MEASURE(name, doc) #name,
+#define MEASURE(name, doc)          #name,
+#define DISTINCT(name, column, doc) #name,
 #include "measures.def"
 #undef MEASURE
+#undef DISTINCT
     };
     return names[measure];
+}
+
+enum column query_measure_column(enum measure measure)
+{
+    static const enum column columns[] = {
+#define MEASURE(name, doc)          COLUMN_COUNT,
+#define DISTINCT(name, column, doc) COLUMN_##column,
+#include "measures.def"
+#undef MEASURE
+#undef DISTINCT
+    };
+    return columns[measure];
 }
 
 const char *query_op_name(enum query_op op)
@@ -99,28 +113,10 @@ enum query_counts query_measure_counts(const struct query *query, enum measure m
     case MEASURE_messages:
     case MEASURE_bytes:
         return about_events ? COUNTS_TRANSACTION : about_recipients ? COUNTS_RECIPIENTS : COUNTS_FIRST;
-    case MEASURE_clients:
-        return about_recipients && !about_events ? COUNTS_RECIPIENTS : COUNTS_CLIENTS;
-    default:
+    case MEASURE_requests:
         return COUNTS_ALL;
-    }
-}
-
-bool query_event_counts(const struct event *event, enum query_counts counts)
-{
-    static const struct ip zero;
-    switch (counts) {
-    case COUNTS_FIRST:
-        return event->first_of_message;
-    case COUNTS_RECIPIENTS:
-        return event->recipients > 0;
-    case COUNTS_TRANSACTION:
-        return event->stage == STAGE_MAIL || event->stage == STAGE_RCPT || event->stage == STAGE_DATA ||
-               event->stage == STAGE_END_OF_MESSAGE;
-    case COUNTS_CLIENTS:
-        return ip_compare(&event->client_address, &zero) != 0;
-    default:
-        return true;
+    default: /* the distinct ones */
+        return about_recipients && !about_events ? COUNTS_RECIPIENTS : COUNTS_PRESENT;
     }
 }
 

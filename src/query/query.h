@@ -21,9 +21,11 @@
 #include "event/event.h"
 
 enum measure {
-#define MEASURE(name, doc) MEASURE_##name,
+#define MEASURE(name, doc)          MEASURE_##name,
+#define DISTINCT(name, column, doc) MEASURE_##name,
 #include "measures.def"
 #undef MEASURE
+#undef DISTINCT
     MEASURE_COUNT
 };
 
@@ -131,13 +133,16 @@ bool query_about_events(const struct query *query);
  * carries one of the measures asked for. Without buckets and dimensions there is always exactly one row. */
 enum query_counts {
     COUNTS_ALL,        /* every event */
-    COUNTS_CLIENTS,    /* with client_address */
+    COUNTS_PRESENT,    /* with a value in the measure's column (query_measure_column) */
     COUNTS_FIRST,      /* with first_of_message: one of each message */
     COUNTS_RECIPIENTS, /* with recipients > 0: a message may have several, count it once in each group */
     COUNTS_TRANSACTION /* at MAIL, RCPT, DATA or END-OF-MESSAGE: likewise */
 };
 enum query_counts query_measure_counts(const struct query *query, enum measure measure);
-bool query_event_counts(const struct event *event, enum query_counts counts);
+
+/* The column of which a measure counts the different values; COLUMN_COUNT for the other measures. An edge's
+ * id is its tenant's own: (tenant, edge) is what differs. */
+enum column query_measure_column(enum measure measure);
 
 /* Start of ts's bucket, interval_us > 0, ts ≥ 0. Buckets shorter than a day divide it; longer ones are whole
  * days, and weeks begin on Monday: all are counted from QUERY_ORIGIN_US, 1969-12-29T00:00:00Z. */

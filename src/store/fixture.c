@@ -66,7 +66,7 @@ static struct event common_of(struct fixture *fixture, uint64_t number)
     uint64_t *random = &fixture->random, id[2] = {fixture_random(random), number};
     char text[64], address[IP_TEXT_BYTES];
     struct event event = {.tenant = 1 + (uint32_t)fixture_below(random, 3), .rule_version = 1};
-    (void)snprintf(text, sizeof text, "edge-%u", event.tenant);
+    (void)snprintf(text, sizeof text, "edge-%u", (unsigned)number % 2); /* both in each tenant */
     event.edge = keep(fixture, text);
     memcpy(event.message_id.b, id, sizeof id);
     memset(event.epoch.b, (int)event.tenant, sizeof event.epoch.b);

@@ -8,6 +8,7 @@
 
 #include <search.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 struct message_size {
     struct id128 id; /* first: compared as a set of ids is */
@@ -249,15 +250,40 @@ static void count_message(const struct recount *recount, struct recount_row *row
     row->measures[MEASURE_bytes] += size_of(recount, event);
 }
 
+/* What of the event a distinct measure counts, as 128 bits; false: nothing. */
+static bool distinct_of(const struct event *event, enum measure measure, struct id128 *out)
+{
+    char text[64];
+    enum column column = query_measure_column(measure);
+    struct cell cell = recount_cell(event, column, text);
+    XXH128_hash_t hash =
+        XXH3_128bits_withSeed(cell.text.p, cell.text.n, column == COLUMN_edge ? event->tenant : 0);
+    memcpy(out, &hash, sizeof *out);
+    return cell.type == CELL_TEXT;
+}
+
 static bool carries(const struct query *query, const struct event *event, enum measure measure)
 {
-    return query_event_counts(event, query_measure_counts(query, measure));
+    struct id128 unused;
+    switch (query_measure_counts(query, measure)) {
+    case COUNTS_FIRST:
+        return event->first_of_message;
+    case COUNTS_RECIPIENTS:
+        return event->recipients > 0;
+    case COUNTS_TRANSACTION:
+        return event->stage == STAGE_MAIL || event->stage == STAGE_RCPT || event->stage == STAGE_DATA ||
+               event->stage == STAGE_END_OF_MESSAGE;
+    case COUNTS_PRESENT:
+        return distinct_of(event, measure, &unused);
+    default:
+        return true;
+    }
 }
 
 static void count_event(struct recount *recount, const struct event *event, struct buf *key)
 {
-    static const struct ip zero;
     const struct query *query = recount->query;
+    struct id128 value;
     bool any = false;
     for (size_t i = 0; i < query->measure_count; i++)
         any = any || carries(query, event, query->measures[i]);
@@ -269,9 +295,10 @@ static void count_event(struct recount *recount, const struct event *event, stru
     row->measures[MEASURE_recipients] += event->recipients;
     if (carries(query, event, MEASURE_messages))
         count_message(recount, row, event);
-    if (carries(query, event, MEASURE_clients) && ip_compare(&event->client_address, &zero) != 0 &&
-        set_add(&row->clients, event->client_address.b))
-        row->measures[MEASURE_clients]++;
+    for (unsigned m = 0; m < MEASURE_COUNT; m++)
+        if (query_measure_column(m) != COLUMN_COUNT && carries(query, event, m) &&
+            distinct_of(event, m, &value) && set_add(&row->distinct[m], value.b))
+            row->measures[m]++;
 }
 
 static _Thread_local size_t walked;
@@ -309,7 +336,8 @@ static void free_row(void *node)
 {
     struct recount_row *row = node;
     tdestroy(row->messages, free);
-    tdestroy(row->clients, free);
+    for (size_t m = 0; m < MEASURE_COUNT; m++)
+        tdestroy(row->distinct[m], free);
     free(row->key);
     free(row);
 }

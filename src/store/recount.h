@@ -11,8 +11,7 @@
 struct recount_row {
     char *key; /* as fixture_row writes time and dimensions; "" without them */
     uint64_t measures[MEASURE_COUNT];
-    void *messages, *clients; /* sets */
-    bool carried;
+    void *messages, *distinct[MEASURE_COUNT]; /* sets */
 };
 
 struct recount {

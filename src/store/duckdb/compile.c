@@ -9,6 +9,7 @@
  */
 #include "store/duckdb/compiler.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { SQL_BYTES = 256 * 1024 };
@@ -35,6 +36,12 @@ static void add_keys(struct compiler *c, const char *prefix)
     }
 }
 
+/* Values of different tenants are different, though they look alike. */
+static bool is_of_tenant(const struct compiler *c, enum column column)
+{
+    return column == COLUMN_edge && c->query->scope == QUERY_SCOPE_ALL;
+}
+
 static void add_asked(struct compiler *c)
 {
     long long interval = c->query->interval_us, origin = QUERY_ORIGIN_US;
@@ -43,26 +50,31 @@ static void add_asked(struct compiler *c)
         add(c, "(epoch_us(ts) - (%lld)) // %lld * %lld + (%lld) AS b, ", origin, interval, interval, origin);
     for (size_t i = 0; i < c->query->dimension_count; i++)
         add(c, "%s AS d%zu, ", event_columns[c->query->dimensions[i]].name, i);
-    add(c, "message_id, client_address, recipients, first_of_message, stage");
+    for (size_t i = 0; i < c->query->measure_count; i++) {
+        enum column column = query_measure_column(c->query->measures[i]);
+        if (column != COLUMN_COUNT)
+            add(c, "%s%s AS v%zu, ", is_of_tenant(c, column) ? "(tenant, edge)" : "",
+                is_of_tenant(c, column) ? "" : event_columns[column].name, i);
+    }
+    add(c, "message_id, recipients, first_of_message, stage");
     add_events(c, QUERY_ROWS_ASKED);
     add(c, ")");
 }
 
-static const char *carries(enum query_counts counts)
+/* "recipients > 0": which rows of asked carry measure i. */
+static void add_carries(struct compiler *c, size_t i)
 {
     static const char *const texts[] = {
         [COUNTS_ALL] = "true",
-        [COUNTS_CLIENTS] = "client_address IS NOT NULL",
         [COUNTS_FIRST] = "first_of_message",
         [COUNTS_RECIPIENTS] = "recipients > 0",
         [COUNTS_TRANSACTION] = "stage IN ('MAIL', 'RCPT', 'DATA', 'END-OF-MESSAGE')",
     };
-    return texts[counts];
-}
-
-static const char *carries_measure(const struct compiler *c, enum measure measure)
-{
-    return carries(query_measure_counts(c->query, measure));
+    enum query_counts counts = query_measure_counts(c->query, c->query->measures[i]);
+    if (counts == COUNTS_PRESENT)
+        add(c, "v%zu IS NOT NULL", i);
+    else
+        add(c, "%s", texts[counts]);
 }
 
 static void add_bytes_tables(struct compiler *c)
@@ -74,8 +86,9 @@ static void add_bytes_tables(struct compiler *c)
         return;
     add(c, ", counted AS (SELECT DISTINCT ");
     add_keys(c, "");
-    add(c, "%smessage_id FROM asked WHERE %s), weighed AS (SELECT ", c->keys > 0 ? ", " : "",
-        carries_measure(c, MEASURE_bytes));
+    add(c, "%smessage_id FROM asked WHERE ", c->keys > 0 ? ", " : "");
+    add_carries(c, c->bytes);
+    add(c, "), weighed AS (SELECT ");
     add_keys(c, "");
     add(c, "%ssum(size) AS bytes FROM counted LEFT JOIN sizes USING (message_id)", c->keys > 0 ? ", " : "");
     if (c->keys > 0) {
@@ -85,31 +98,43 @@ static void add_bytes_tables(struct compiler *c)
     add(c, ")");
 }
 
+/* "count(…) FILTER (WHERE …)" of measure i. */
+static void add_count(struct compiler *c, const char *what, size_t i)
+{
+    add(c, "%s FILTER (", what);
+    add_carries(c, i);
+    add(c, ")");
+}
+
 static void add_measure(struct compiler *c, enum measure measure, size_t i)
 {
-    const char *filter = carries_measure(c, measure);
     switch (measure) {
     case MEASURE_messages:
-        add(c,
-            query_measure_counts(c->query, measure) == COUNTS_FIRST
-                ? "count(*) FILTER (%s)"
-                : "count(DISTINCT message_id) FILTER (%s)",
-            filter);
+        add_count(c,
+                  query_measure_counts(c->query, measure) == COUNTS_FIRST ? "count(*)"
+                                                                          : "count(DISTINCT message_id)",
+                  i);
         break;
     case MEASURE_recipients:
         add(c, "coalesce(sum(recipients), 0)");
         break;
-    case MEASURE_clients:
-        add(c, "count(DISTINCT client_address) FILTER (%s)", filter);
-        break;
     case MEASURE_bytes:
         if (c->distinct_bytes)
             add(c, "0 * count(*)"); /* comes from weighed; an aggregate, for the one row without keys */
-        else
-            add(c, "coalesce(sum(sizes.size) FILTER (%s), 0)", filter);
+        else {
+            add(c, "coalesce(");
+            add_count(c, "sum(sizes.size)", i);
+            add(c, ", 0)");
+        }
         break;
-    default:
+    case MEASURE_requests:
         add(c, "count(*)");
+        break;
+    default: {
+        char distinct[48];
+        (void)snprintf(distinct, sizeof distinct, "count(DISTINCT v%zu)", i);
+        add_count(c, distinct, i);
+    }
     }
     add(c, "::UBIGINT AS m%zu", i);
 }
@@ -117,8 +142,10 @@ static void add_measure(struct compiler *c, enum measure measure, size_t i)
 /* Rows that carry none of the measures make no group. */
 static void add_carrying(struct compiler *c)
 {
-    for (size_t i = 0; i < c->query->measure_count; i++)
-        add(c, "%s%s", i == 0 ? " WHERE " : " OR ", carries_measure(c, c->query->measures[i]));
+    for (size_t i = 0; i < c->query->measure_count; i++) {
+        add(c, i == 0 ? " WHERE " : " OR ");
+        add_carries(c, i);
+    }
 }
 
 static void add_grouping(struct compiler *c)
@@ -185,7 +212,10 @@ int compile(const struct query *query, struct statement *out, struct err *err)
     *out = (struct statement){0};
     buf_init(&out->sql, SQL_BYTES);
     for (size_t i = 0; i < query->measure_count; i++)
-        c.has_bytes = c.has_bytes || query->measures[i] == MEASURE_bytes;
+        if (query->measures[i] == MEASURE_bytes) {
+            c.has_bytes = true;
+            c.bytes = i;
+        }
     c.distinct_bytes = c.has_bytes && query_measure_counts(query, MEASURE_bytes) != COUNTS_FIRST;
     c.keys = query->dimension_count + (query->interval_us > 0);
     add_asked(&c);

@@ -13,7 +13,8 @@ struct compiler {
     struct statement *out;
     int rc;
     bool has_bytes, distinct_bytes;
-    size_t keys; /* bucket and dimensions */
+    size_t bytes; /* which measure, when there is one */
+    size_t keys;  /* bucket and dimensions */
 };
 
 #define add(c, ...) ((c)->rc = (c)->rc != 0 ? (c)->rc : buf_addf(&(c)->out->sql, __VA_ARGS__))
