@@ -23,7 +23,7 @@ check:
 ## make bench    measure, print the table with the bars beside it
 bench:
 	@tools/bench
-## make torture  the long tests: random kills, power cuts, floods (TORTURE_SECONDS each, 600 by default)
+## make torture  the long test: random kills of hub and proxy (TORTURE_SECONDS, 600 by default)
 torture:
 	@tools/torture
 ## make fuzz     run each fuzz harness (FUZZ_SECONDS each, 60 by default)
@@ -35,7 +35,7 @@ lint:
 ## make deb      two Debian packages below dist/
 deb:
 	@tools/deb
-## make install  install below PREFIX (/usr/local; DESTDIR is honoured)
+## make install  install below PREFIX (/usr/local; DESTDIR is honoured), settings in /etc when there are none yet
 install: build
 	@tools/build release --install
 ## make clean    remove what was built (build/deps stays: it was downloaded)

@@ -85,6 +85,26 @@ def test_packages_hold_what_they_should(packages):
     assert "libuv1" in depends and "libzmq5" in depends and "libsqlite3" not in depends
 
 
+def test_make_install_goes_below_its_prefix_and_keeps_settings(tmp_path):
+    def install():
+        done = subprocess.run([ROOT / "tools/build", "release", "--install"], capture_output=True, text=True, check=False,
+                              env=os.environ | {"DESTDIR": str(tmp_path), "PREFIX": "/opt/mail"})
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    install()
+    assert {path.name for path in tmp_path.iterdir()} == {"opt", "etc"}
+    headers = subprocess.run(["readelf", "-d", tmp_path / "opt/mail/bin/mail-analytics"], capture_output=True, text=True, check=True)
+    assert "[/opt/mail/lib/mail-analytics]" in headers.stdout
+    for unit in UNITS:
+        started = re.search(r"^ExecStart=/(\S+)", (tmp_path / "opt/mail/lib/systemd/system" / unit).read_text(), re.M)[1]
+        assert os.access(tmp_path / started, os.X_OK), started
+    settings = tmp_path / "etc/mail-analytics/policy-proxy.conf"
+    assert settings.stat().st_mode & 0o777 == 0o640
+    settings.write_text("# edited\n")
+    install()
+    assert settings.read_text() == "# edited\n"
+
+
 def unshare(*kinds):
     """Below chroot "/" is no mount point whose propagation could be changed."""
     alone = ["unshare", *kinds]
