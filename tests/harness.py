@@ -255,7 +255,8 @@ class Proxy(Program):
     def ready(self):
         def up():
             with PolicyClient(self.port) as client:
-                return client.fd is not None and self.alive()
+                # The port takes connections before the loop runs: only an answer tells that it does.
+                return client.fd is not None and self.alive() and self.metrics()
 
         wait_until(up, f"proxy up\n{self.log()}")
         return self

@@ -18,7 +18,7 @@ enum {
     STOP_STEP_MS = 20,       /* each step of stopping serves what has come by then */
     WATCH_MS = 5000,
 };
-#define SPOOL_AT_START_US (2 * US_PER_SECOND)
+#define SPOOL_AT_START_US US_PER_SECOND
 #define SYNC_AT_STOP_US   (2 * US_PER_SECOND)
 #define UPLINK_AT_STOP_US (3 * US_PER_SECOND)
 #define SPOOL_AT_STOP_US  (3 * US_PER_SECOND)

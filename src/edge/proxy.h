@@ -4,7 +4,7 @@
  * uplink that empties it (uplink.h), /metrics, signals, the supervisor. One thread runs the loop; the spool's
  * and the uplink's own threads do what may wait for a disk or a network, a worker does reloads.
  *
- * Mail comes first: start() gives the spool two seconds to open, so that an ordinary start loses nothing;
+ * Mail comes first: start() gives the spool a second to open, so that an ordinary start loses nothing;
  * from then on mail is answered without it, each request counted in answered_lost, until opener.h has it
  * open. What only an operator can mend (ERR_CONFIG, ERR_DENIED, ERR_BUSY, ERR_FULL, a missing directory) ends
  * a start. The pid file comes before all that and may wait for its disk: it belongs on a tmpfs.

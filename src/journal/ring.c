@@ -269,32 +269,27 @@ uint64_t ring_tail(const struct ring *ring)
 }
 
 /* Positions go round the whole ring even while it is almost empty. The file keeps its pages, this process
- * needn't: what is behind the tail is mapped again when the head comes round. Mapping costs the producer a
- * fault a page, so under load the pages stay until ring_rest. */
-static void trim(struct ring *ring, uint64_t from, uint64_t to)
+ * needn't: what is behind the tail is mapped again when the head comes round. That costs the producer a fault a
+ * page, so under load the pages stay. */
+static void trim(struct ring *ring, uint64_t to)
 {
-    bool load = to - from > RING_LOAD_BYTES;
     to -= to % TRIM_BYTES;
-    if (load && ring->trimmed < to) {
-        ring->untrimmed = true;
-        ring->trimmed = to;
-    }
-    for (; ring->trimmed < to; ring->trimmed += TRIM_BYTES)
+    for (; !ring->kept && ring->trimmed < to; ring->trimmed += TRIM_BYTES)
         (void)madvise(ring->data + (ring->trimmed & (ring->bytes - 1)), TRIM_BYTES, MADV_DONTNEED);
+    ring->trimmed = to;
 }
 
-void ring_rest(struct ring *ring)
+void ring_keep(struct ring *ring, bool keep)
 {
-    if (ring->untrimmed)
+    if (ring->kept && !keep)
         (void)madvise(ring->data, 2 * ring->bytes, MADV_DONTNEED);
-    ring->untrimmed = false;
+    ring->kept = keep;
 }
 
 void ring_release(struct ring *ring, uint64_t to)
 {
-    uint64_t from = ring_tail(ring);
     atomic_store_explicit(&ring->header->tail, to, memory_order_release);
-    trim(ring, from, to);
+    trim(ring, to);
 }
 
 const uint8_t *ring_at(const struct ring *ring, uint64_t pos)

@@ -16,7 +16,6 @@ enum {
     RING_MIN_BYTES = 256 * 1024,
     RING_MAX_BYTES = 256 * 1024 * 1024,
     RING_HEADER_BYTES = 4096,
-    RING_LOAD_BYTES = 128 * 1024, /* a drain of more means load */
     RING_EPOCHS = 32, /* runs that ended with records in the ring, one after the other, none carried off */
 };
 
@@ -31,7 +30,7 @@ struct ring {
     uint64_t found_end;        /* what stands before was left by earlier runs */
     uint64_t head, known_tail; /* the producer's own */
     uint64_t trimmed; /* the consumer's own: what stands before was given up in this process's memory */
-    bool untrimmed;   /* the consumer's own: under load some was kept */
+    bool kept;        /* the consumer's own: ring_keep */
 };
 
 /* Opens or makes DIR/NAME and begins an epoch at its head. A ring that still holds records keeps its size.
@@ -50,7 +49,8 @@ size_t ring_used(struct ring *ring);            /* as far as the producer knows 
 uint64_t ring_head(const struct ring *ring);
 uint64_t ring_tail(const struct ring *ring);
 void ring_release(struct ring *ring, uint64_t to); /* gives the bytes before `to` back */
-void ring_rest(struct ring *ring);                 /* nothing came for a while: gives memory back */
+/* Under load, what was released stays mapped; no longer: gives all of it back. */
+void ring_keep(struct ring *ring, bool keep);
 const uint8_t *ring_at(const struct ring *ring, uint64_t pos);
 /* The epoch of what stands at pos, and where the next one begins (UINT64_MAX: it is the present one). */
 void ring_epoch_at(const struct ring *ring, uint64_t pos, struct epoch *epoch, uint64_t *end);

@@ -30,6 +30,7 @@
 
 enum { LISTENERS = 4, NAME_BYTES = 96, STACK_BYTES = 256 * 1024, QUIET_NAPS = 5 };
 enum { NAPS_IN_A_SYNC = 5, NAP_MAX_US = 20000, RETRY_US = 50000 };
+enum { LOAD_BYTES = 512 * 1024 /* a drain of more means load */ };
 
 /* What the thread is doing, as far as the producer must know. */
 enum { RUNNING, NAPPING /* wake at half full */, IDLE /* wake at once */, RETRYING };
@@ -171,7 +172,9 @@ static int work(struct spool *spool, bool stopping, bool *moved)
         rc = write_some(spool, &err);
         *moved |= rc == 0;
     }
-    atomic_store(&spool->loaded, ring_tail(&spool->ring) - from > RING_LOAD_BYTES);
+    bool loaded = ring_tail(&spool->ring) - from > LOAD_BYTES;
+    ring_keep(&spool->ring, loaded);
+    atomic_store(&spool->loaded, loaded);
     if (spool->unsynced_since_us != 0 && (sync_due_in(spool) <= 0 || stopping)) {
         int synced = sync_all(spool, &err);
         rc = rc != 0 ? rc : synced;
@@ -185,7 +188,6 @@ static void rest(struct spool *spool, bool moved)
     if (moved || due != INT64_MAX)
         spool->quiet_naps = 0;
     if (spool->always || (!moved && spool->quiet_naps++ >= QUIET_NAPS)) {
-        ring_rest(&spool->ring);
         sleep_as(spool, IDLE, 0);
     } else if (nap > 0) {
         sleep_as(spool, NAPPING, nap);
