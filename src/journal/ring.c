@@ -269,8 +269,8 @@ uint64_t ring_tail(const struct ring *ring)
 }
 
 /* Positions go round the whole ring even while it is almost empty. The file keeps its pages, this process
- * needn't: what is behind the tail is mapped again when the head comes round. That costs the producer a fault a
- * page, so under load the pages stay. */
+ * needn't: what is behind the tail is mapped again when the head comes round. That costs the producer a fault
+ * a page, so under load the pages stay. */
 static void trim(struct ring *ring, uint64_t to)
 {
     to -= to % TRIM_BYTES;
