@@ -251,6 +251,18 @@ def test_a_busy_port_is_named(place, started):
             assert address in hub.log() or str(taken.getsockname()[1]) in hub.log()
 
 
+def test_the_pid_file_of_the_hub_lies_in_its_runtime_directory(place, started):
+    run = place / "run"
+    run.mkdir(mode=0o700)
+    hub = Hub(place / "hub")
+    hub._env["RUNTIME_DIRECTORY"] = str(run)
+    started(hub).ready()
+    (pid_file,) = run.glob("mail-analytics-*.pid")
+    assert int(pid_file.read_text()) == hub.pid
+    hub.cli("-c", "stop", env={"RUNTIME_DIRECTORY": str(run)})
+    assert hub.process.wait(60) == 0
+
+
 def test_stop_start_and_pid_file(place, started):
     pid_file = place / "hub.pid"
     hub = started(Hub(place / "hub", {"pid_file": pid_file})).ready()

@@ -343,7 +343,8 @@ def test_a_disk_that_hangs_at_start_holds_no_answers(place, started, disk, sync)
     """What comes before the spool is open is answered and counted lost, exactly; what comes after it is kept."""
     at, freeze = disk
     (at / "spool").mkdir()
-    edge = lone(place, {"spool": str(at / "spool"), "sync": sync, "pid_file": str(place / "pid")})
+    edge = lone(place, {"spool": str(at / "spool"), "sync": sync}, env={"RUNTIME_DIRECTORY": str(place / "run")})
+    (place / "run").mkdir(mode=0o700)  # as the supervisor makes it; the pid file goes there
     freeze(True)
     started(edge).ready()
     with PolicyClient(edge.port) as client:
@@ -439,6 +440,25 @@ def test_stop_and_reload_find_a_living_process_only(edge):
     pid_file.write_text(f"{os.getpid()}\n")
     done = command(edge, "-c", "stop")
     assert done.returncode == UNAVAILABLE and b"not running" in done.stderr
+
+
+def test_the_pid_file_lies_below_run(place, started):
+    """In a /run of its own; another spool has another name there."""
+    inside = 'mount -t tmpfs tmpfs /run && mkdir -m 700 /run/policy-proxy && exec "$@"'
+    edge = lone(place)
+    edge.args = ["unshare", "-m", "sh", "-c", inside, "sh", *edge.args]
+    started(edge).ready()
+    run = pathlib.Path(f"/proc/{edge.pid}/root/run/policy-proxy")
+    (pid_file,) = run.glob("*.pid")
+    assert pid_file.name.startswith("policy-proxy-") and int(pid_file.read_text()) == edge.pid
+    stop = ["nsenter", "-t", str(edge.pid), "-m", program("policy-proxy"), "-c", "stop"]
+    env = {**os.environ, **edge._env}
+    run.chmod(0o777)  # whoever may write there might have locked the file first
+    done = subprocess.run(stop, env=env, capture_output=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == UNAVAILABLE and edge.settings["spool"].encode() in done.stderr
+    run.chmod(0o700)
+    subprocess.run(stop, env=env, timeout=LIMIT_S, check=True)
+    assert edge.process.wait(LIMIT_S) == 0
 
 
 def test_a_wrong_configuration_is_not_loaded(edge):

@@ -28,6 +28,14 @@ def test_a_kill_leaves_the_rings(unit):
     assert "RemoveIPC=no" in (ROOT / "packaging/systemd" / unit).read_text().splitlines()
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_unit_has_a_directory_that_outlives_a_kill(unit):
+    """For the pid file, which must lie on no disk that may hang, and for rings."""
+    lines = (ROOT / "packaging/systemd" / unit).read_text().splitlines()
+    for line in (f"RuntimeDirectory={unit.removesuffix('.service')}", "RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes"):
+        assert line in lines
+
+
 @pytest.mark.parametrize("unit", UNITS + ["policy-proxy.socket"])
 def test_systemd_understands_the_unit(unit, tmp_path):
     """Only the programs are replaced: they aren't installed here."""

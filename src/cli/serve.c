@@ -5,6 +5,7 @@
 #include "cli.h"
 
 #include "hub/hub.h"
+#include "hub/paths.h"
 #include "loop/pidfile.h"
 
 #include <signal.h>
@@ -15,10 +16,13 @@ enum { STOP_WAIT_US = 60 * 1000000 };
 
 static int signal_running(struct cli *cli, int signum, int64_t wait_us)
 {
-    if (cli->settings->pid_file[0] == '\0')
-        return cli_fail(cli, ERR_CONFIG,
-                        "-c stop and -c reload need pid_file to be set, as it was at the start");
-    return pidfile_signal(cli->settings->pid_file, signum, wait_us, &cli->err);
+    struct hub_paths paths;
+    int rc = paths_of(cli->settings, &paths, &cli->err);
+    if (rc == 0 && paths.pid_file[0] == '\0')
+        return cli_fail(
+            cli, ERR_CONFIG,
+            "-c stop and -c reload need pid_file to be set, as it was at the start, or /run/mail-analytics");
+    return rc != 0 ? rc : pidfile_signal(paths.pid_file, signum, wait_us, &cli->err);
 }
 
 static int run_hub(struct cli *cli)

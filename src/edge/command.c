@@ -81,6 +81,10 @@ static int signal_running(const struct proxy_config *settings, int signum, int64
     if (rc != 0)
         return rc;
     rc = pidfile_signal(identity->pid_file, signum, wait_us, err);
+    /* One that was started when there was no runtime directory for it. */
+    if (rc == ERR_UNAVAILABLE && settings->pid_file[0] == '\0' &&
+        pidfile_signal(identity->pid_file_in_spool, signum, wait_us, NULL) == 0)
+        rc = 0;
     identity_destroy(&identity);
     return rc;
 }

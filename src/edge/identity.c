@@ -5,6 +5,7 @@
 #include "identity.h"
 
 #include "base/clock.h"
+#include "loop/pidfile.h"
 #include "loop/process.h"
 
 #include <errno.h>
@@ -53,6 +54,19 @@ static int fill_path(char *out, const struct proxy_config *settings, const char 
     return 0;
 }
 
+static int fill_pid_file(struct identity *out, const struct proxy_config *settings, struct err *err)
+{
+    const char *path = settings->pid_file;
+    if (path[0] == '\0' &&
+        pidfile_default(out->pid_file, sizeof out->pid_file, "policy-proxy", settings->spool))
+        return 0;
+    if (path[0] == '\0')
+        path = out->pid_file_in_spool;
+    if (slice_to_string(slice_of(path), out->pid_file, sizeof out->pid_file) == 0)
+        return 0;
+    return err_set(err, ERR_CONFIG, "pid_file is too long a path (shorten it)");
+}
+
 static int fill_text(char *out, const char *text, const char *key, struct err *err)
 {
     if (slice_to_string(slice_of(text), out, IDENTITY_TEXT_BYTES) != 0)
@@ -80,11 +94,10 @@ static int fill(struct identity *out, const struct proxy_config *settings, struc
         rc = fill_path(out->spool_dir, settings, "journal", err);
     if (rc == 0)
         rc = fill_path(out->key_file, settings, "edge.key", err);
-    if (rc == 0 && settings->pid_file[0] == '\0')
-        rc = fill_path(out->pid_file, settings, "policy-proxy.pid", err);
-    else if (rc == 0 &&
-             slice_to_string(slice_of(settings->pid_file), out->pid_file, sizeof out->pid_file) != 0)
-        rc = err_set(err, ERR_CONFIG, "pid_file is too long a path (shorten it)");
+    if (rc == 0)
+        rc = fill_path(out->pid_file_in_spool, settings, "policy-proxy.pid", err);
+    if (rc == 0)
+        rc = fill_pid_file(out, settings, err);
     if (rc == 0)
         rc = fill_text(out->server, settings->server, "server", err);
     if (rc == 0)

@@ -18,6 +18,7 @@ struct identity {
     char spool_dir[IDENTITY_PATH_BYTES]; /* the journal, below the setting spool */
     char key_file[IDENTITY_PATH_BYTES];
     char pid_file[IDENTITY_PATH_BYTES];
+    char pid_file_in_spool[IDENTITY_PATH_BYTES]; /* where it lies without a runtime directory */
     char server[IDENTITY_TEXT_BYTES], server_key[IDENTITY_TEXT_BYTES], api_key[IDENTITY_TEXT_BYTES];
     struct uplink_options uplink; /* points into this struct */
 };

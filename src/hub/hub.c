@@ -231,8 +231,8 @@ static int prepare_files(struct hub *hub, struct err *err)
         rc = paths_make(&hub->paths, true, err);
     for (size_t i = 0; rc == 0 && s->user[0] != '\0' && i < sizeof ours / sizeof *ours; i++)
         rc = process_give(s->user, ours[i], err);
-    if (rc == 0 && s->pid_file[0] != '\0')
-        rc = pidfile_open(&hub->pidfile, s->pid_file, err);
+    if (rc == 0 && p->pid_file[0] != '\0')
+        rc = pidfile_open(&hub->pidfile, p->pid_file, err);
     if (rc == 0)
         rc = process_raise_descriptors(s->max_sessions + DESCRIPTORS_BESIDES +
                                            (s->policy_listen[0] != '\0' ? DIRECT_CONNECTIONS : 0),

@@ -4,6 +4,8 @@
  */
 #include "paths.h"
 
+#include "loop/pidfile.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -30,6 +32,12 @@ int paths_of(const struct hub_config *settings, struct hub_paths *out, struct er
     below(out->control, out, "control.sock");
     if (control[0] != '\0' && slice_to_string(slice_of(control), out->control, PATHS_BYTES) != 0)
         return err_set(err, ERR_CONFIG, "control_socket: the path is too long");
+    if (settings->pid_file[0] == '\0' &&
+        !pidfile_default(out->pid_file, PATHS_BYTES, "mail-analytics", settings->data))
+        out->pid_file[0] = '\0';
+    if (settings->pid_file[0] != '\0' &&
+        slice_to_string(slice_of(settings->pid_file), out->pid_file, PATHS_BYTES) != 0)
+        return err_set(err, ERR_CONFIG, "pid_file: the path is too long");
     return 0;
 }
 

@@ -20,9 +20,10 @@ struct hub_paths {
     char quarantine[PATHS_BYTES]; /* quarantine/: records that the store couldn't take */
     char direct[PATHS_BYTES];     /* policy/: spools of Postfix servers that ask the hub itself */
     char control[PATHS_BYTES];    /* control.sock, or the setting */
+    char pid_file[PATHS_BYTES];   /* the setting, or in the runtime directory (pidfile.h); "": none */
 };
 
-/* ERR_CONFIG: data is too long. */
+/* ERR_CONFIG: a path is too long. */
 MUST_CHECK int paths_of(const struct hub_config *settings, struct hub_paths *out, struct err *err);
 
 /* Makes the data directory (0750) and, for the hub, the directories in it (0700) but the store's:

@@ -4,6 +4,8 @@
  */
 #include "pidfile.h"
 
+#include "process.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -24,6 +26,38 @@ enum { POLL_NS = 20 * 1000 * 1000, ASKED_US = 500 * 1000, TEXT_BYTES = 12, PATH_
 struct pidfile {
     int fd;
 };
+
+/* FNV-1a, 64 bits: only to tell paths apart. */
+static unsigned long long hash(const char *text)
+{
+    unsigned long long value = 0xcbf29ce484222325ULL;
+    for (; *text != '\0'; text++)
+        value = (value ^ (unsigned char)*text) * 0x100000001b3ULL;
+    return value;
+}
+
+/* One in which others may write is none: they could lock the file first. */
+static bool dir_serves(const char *path)
+{
+    struct stat st;
+    return path[0] != '\0' && stat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & S_IWOTH) == 0 &&
+           faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+bool pidfile_default(char *out, size_t size, const char *program, const char *state_dir)
+{
+    char dirs[PROCESS_RUNTIME_DIRS][PROCESS_DIR_BYTES], usual[PROCESS_DIR_BYTES], name[PROCESS_DIR_BYTES];
+    (void)snprintf(usual, sizeof usual, "/var/lib/%s", program);
+    if (strcmp(state_dir, usual) == 0)
+        (void)snprintf(name, sizeof name, "%s.pid", program);
+    else
+        (void)snprintf(name, sizeof name, "%s-%016llx.pid", program, hash(state_dir));
+    process_runtime_dirs(program, dirs);
+    for (size_t i = 0; i < PROCESS_RUNTIME_DIRS; i++)
+        if (dir_serves(dirs[i]))
+            return (size_t)snprintf(out, size, "%s/%s", dirs[i], name) < size;
+    return false;
+}
 
 static long read_pid(int fd)
 {

@@ -8,9 +8,16 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct pidfile;
+
+/* The path that no setting names: PROGRAM.pid in the first of process_runtime_dirs that is there for us, so
+ * that no hung disk holds a start. Who keeps its state elsewhere than in /var/lib/PROGRAM has a name of its
+ * own there, PROGRAM-HASH.pid, since several may run. False: there is no such directory. */
+bool pidfile_default(char *out, size_t size, const char *program, const char *state_dir);
 
 /* Makes, locks and writes it, with the caller's pid: after process_detach. ERR_BUSY: its owner lives. On a
  * disk without space it stays empty and the program runs all the same. */

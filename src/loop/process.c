@@ -13,6 +13,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -119,6 +120,16 @@ int process_give(const char *user, const char *path, struct err *err)
     if (rc == 0 && lchown(path, entry->pw_uid, entry->pw_gid) != 0)
         rc = err_errno(err, errno, "%s cannot be given to user '%s'", path, user);
     return rc;
+}
+
+void process_runtime_dirs(const char *program, char dirs[PROCESS_RUNTIME_DIRS][PROCESS_DIR_BYTES])
+{
+    const char *chosen = getenv("RUNTIME_DIRECTORY");
+    size_t n = chosen != NULL && chosen[0] == '/' ? strcspn(chosen, ":") : 0;
+    dirs[0][0] = '\0';
+    if (n < PROCESS_DIR_BYTES)
+        (void)snprintf(dirs[0], PROCESS_DIR_BYTES, "%.*s", (int)n, n > 0 ? chosen : "");
+    (void)snprintf(dirs[1], PROCESS_DIR_BYTES, "/run/%s", program);
 }
 
 static uint64_t resident_bytes(void)

@@ -25,6 +25,11 @@ MUST_CHECK int process_become(const char *user, struct err *err);
 /* Gives path to `user`, as root; nothing to do otherwise. ERR_CONFIG, ERR_DENIED. */
 MUST_CHECK int process_give(const char *user, const char *path, struct err *err);
 
+/* Where files of this run time belong, in order: the supervisor's choice (the first directory of
+ * $RUNTIME_DIRECTORY), and /run/PROGRAM. "" when there is no choice; none needs to exist. */
+enum { PROCESS_RUNTIME_DIRS = 2, PROCESS_DIR_BYTES = 512 };
+void process_runtime_dirs(const char *program, char dirs[PROCESS_RUNTIME_DIRS][PROCESS_DIR_BYTES]);
+
 struct process_facts {
     double cpu_seconds;
     double start_seconds; /* Unix time of the first call */
