@@ -442,15 +442,16 @@ def test_stop_and_reload_find_a_living_process_only(edge):
     assert done.returncode == UNAVAILABLE and b"not running" in done.stderr
 
 
-def test_the_pid_file_lies_below_run(place, started):
-    """In a /run of its own; another spool has another name there."""
+def test_pid_file_and_ring_lie_below_run(place, started):
+    """In a /run of its own, and so does the ring; another spool has another name there."""
     inside = 'mount -t tmpfs tmpfs /run && mkdir -m 700 /run/policy-proxy && exec "$@"'
-    edge = lone(place)
+    edge = lone(place, {"ring_dir": ""})
     edge.args = ["unshare", "-m", "sh", "-c", inside, "sh", *edge.args]
     started(edge).ready()
     run = pathlib.Path(f"/proc/{edge.pid}/root/run/policy-proxy")
     (pid_file,) = run.glob("*.pid")
     assert pid_file.name.startswith("policy-proxy-") and int(pid_file.read_text()) == edge.pid
+    wait_until(lambda: len(list(run.glob("mail-analytics-*.ring"))) == 1, "the ring is there")
     stop = ["nsenter", "-t", str(edge.pid), "-m", program("policy-proxy"), "-c", "stop"]
     env = {**os.environ, **edge._env}
     run.chmod(0o777)  # whoever may write there might have locked the file first

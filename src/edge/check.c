@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include "identity.h"
+#include "journal/ringdir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,26 +49,39 @@ static int check_spool(const struct proxy_config *settings, const struct identit
     return rc == 0 ? try_to_write(settings->spool, "spool", err) : rc;
 }
 
+/* The setting, or the directory that a start would choose. */
+static const char *ring_dir(const struct proxy_config *settings, const struct identity *identity)
+{
+    const char *dirs[SPOOL_RING_DIRS];
+    if (settings->ring_dir[0] != '\0')
+        return settings->ring_dir;
+    identity_ring_dirs(identity, dirs);
+    for (size_t i = 0; i < SPOOL_RING_DIRS; i++)
+        if (ringdir_serves(dirs[i]))
+            return dirs[i];
+    return "/dev/shm";
+}
+
 static int check_ring(const struct proxy_config *settings, const struct identity *identity, struct err *err)
 {
     struct statfs fs;
-    (void)identity;
-    int rc = try_to_write(settings->ring_dir, "ring_dir", err);
+    const char *dir = ring_dir(settings, identity);
+    int rc = try_to_write(dir, "ring_dir", err);
     if (rc != 0)
         return rc;
-    if (statfs(settings->ring_dir, &fs) != 0)
-        return err_errno(err, errno, "ring_dir %s", settings->ring_dir);
+    if (statfs(dir, &fs) != 0)
+        return err_errno(err, errno, "ring_dir %s", dir);
     if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC)
         return err_set(
             err, ERR_CONFIG,
             "ring_dir %s is no tmpfs: a hung disk could hold answers (choose /dev/shm or a directory "
             "below /run)",
-            settings->ring_dir);
+            dir);
     if (fs.f_type == TMPFS_MAGIC && fs.f_blocks != 0 &&
         (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize < settings->ring)
         return err_set(err, ERR_FULL,
-                       "ring_dir %s has less than ring = %llu bytes left (free some, or lower ring)",
-                       settings->ring_dir, (unsigned long long)settings->ring);
+                       "ring_dir %s has less than ring = %llu bytes left (free some, or lower ring)", dir,
+                       (unsigned long long)settings->ring);
     return 0;
 }
 

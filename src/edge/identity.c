@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "loop/pidfile.h"
-#include "loop/process.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -90,6 +89,7 @@ static int check_pair(const struct proxy_config *settings, struct err *err)
 static int fill(struct identity *out, const struct proxy_config *settings, struct err *err)
 {
     int rc = fill_edge_id(out, settings, err);
+    process_runtime_dirs("policy-proxy", out->runtime_dirs);
     if (rc == 0)
         rc = fill_path(out->spool_dir, settings, "journal", err);
     if (rc == 0)
@@ -148,6 +148,13 @@ bool identity_equal(const struct identity *a, const struct identity *b)
     return strcmp(a->uplink.server, b->uplink.server) == 0 &&
            strcmp(a->uplink.server_key, b->uplink.server_key) == 0 &&
            strcmp(a->uplink.api_key, b->uplink.api_key) == 0 && strcmp(a->edge_id, b->edge_id) == 0;
+}
+
+void identity_ring_dirs(const struct identity *identity, const char **dirs)
+{
+    dirs[0] = identity->runtime_dirs[0];
+    dirs[1] = identity->runtime_dirs[1];
+    dirs[2] = "/dev/shm";
 }
 
 int identity_prepare_directory(const struct proxy_config *settings, struct err *err)

@@ -8,6 +8,7 @@
 #define EDGE_IDENTITY_H
 
 #include "config/config.h"
+#include "loop/process.h"
 #include "uplink.h"
 #include "wire/batch.h"
 
@@ -19,6 +20,7 @@ struct identity {
     char key_file[IDENTITY_PATH_BYTES];
     char pid_file[IDENTITY_PATH_BYTES];
     char pid_file_in_spool[IDENTITY_PATH_BYTES]; /* where it lies without a runtime directory */
+    char runtime_dirs[PROCESS_RUNTIME_DIRS][PROCESS_DIR_BYTES];
     char server[IDENTITY_TEXT_BYTES], server_key[IDENTITY_TEXT_BYTES], api_key[IDENTITY_TEXT_BYTES];
     struct uplink_options uplink; /* points into this struct */
 };
@@ -40,6 +42,10 @@ bool identity_equal(const struct identity *a, const struct identity *b);
 /* A host name as an edge id: letters, digits, '.', '-', '_' as they are, others as '-'; "edge" when nothing
  * is left. Pure. */
 void identity_make_safe(struct slice host, char out[static BATCH_EDGE_BYTES + 1]);
+
+/* The directories where the ring may lie, as spool_options wants them: SPOOL_RING_DIRS, borrowed from
+ * *identity. */
+void identity_ring_dirs(const struct identity *identity, const char **dirs);
 
 /* Makes the setting spool's directory when it is missing (0700), and gives it to the setting user. */
 MUST_CHECK int identity_prepare_directory(const struct proxy_config *settings, struct err *err);

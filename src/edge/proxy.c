@@ -291,6 +291,7 @@ static int start_spool(struct proxy *proxy, struct err *err)
         .done = wake_loop,
         .arg = &proxy->woken,
     };
+    identity_ring_dirs(proxy->identity, options.spool.ring_dirs);
     if (uv_async_init(&proxy->loop, &proxy->woken, on_woken) != 0)
         return err_set(err, ERR_IO, "no event loop");
     proxy->woken.data = proxy;

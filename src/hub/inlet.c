@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "loop/process.h"
 #include "wire/batch.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include <unistd.h>
 
 enum { PATH_BYTES = 1200 };
-#define RING_DIR         "/dev/shm"
 #define SYNC_INTERVAL_US (100000)
 #define KEEPALIVE_US     (5 * US_PER_SECOND)
 
@@ -85,11 +85,12 @@ static int take_key(struct inlet *inlet, struct account *account, char secret[AC
 
 static int open_spool(struct inlet *inlet, struct err *err)
 {
-    char dir[PATH_BYTES + 16];
+    char dir[PATH_BYTES + 16], runtime[PROCESS_RUNTIME_DIRS][PROCESS_DIR_BYTES];
+    process_runtime_dirs("mail-analytics", runtime);
     (void)snprintf(dir, sizeof dir, "%s/spool", inlet->dir);
     struct spool_options options = {
         .journal = {.dir = dir, .max_bytes = INLET_SPOOL_BYTES, .compress_level = 1},
-        .ring_dir = RING_DIR,
+        .ring_dirs = {runtime[0], runtime[1], "/dev/shm"},
         .ring_bytes = INLET_RING_BYTES,
         .sync = SPOOL_SYNC_INTERVAL,
         .sync_interval_us = SYNC_INTERVAL_US,

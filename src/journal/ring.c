@@ -18,7 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { RING_VERSION = 1, TRIM_BYTES = RING_MIN_BYTES };
+enum { RING_VERSION = 2, TRIM_BYTES = RING_MIN_BYTES };
 static const uint8_t magic[8] = {'M', 'A', 'R', 'I', 'N', 'G', 0x1a, '\n'};
 
 struct ring_epochs {
@@ -38,12 +38,19 @@ struct ring_header {
     _Alignas(64) _Atomic uint64_t head;
     _Alignas(64) _Atomic uint64_t tail;
     _Alignas(64) struct ring_epochs epochs[2];
+    char spool[RING_SPOOL_BYTES]; /* for whoever finds the ring */
 };
-_Static_assert(sizeof(struct ring_header) <= RING_HEADER_BYTES, "the ring's header page is full");
+_Static_assert(sizeof(struct ring_header) <= RING_HEADER_BYTES, "the ring's header is full");
 
 static bool size_allowed(uint64_t bytes)
 {
     return bytes >= RING_MIN_BYTES && bytes <= RING_MAX_BYTES && (bytes & (bytes - 1)) == 0;
+}
+
+/* Only we could have made it, and only we may write in it. */
+static bool is_ours(const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && st->st_uid == geteuid() && (st->st_mode & 077) == 0 && st->st_nlink == 1;
 }
 
 static int open_file(struct ring *ring, struct err *err)
@@ -53,7 +60,7 @@ static int open_file(struct ring *ring, struct err *err)
     ring->fd = open(ring->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (ring->fd < 0 || fstat(ring->fd, &st) != 0 || fstatfs(ring->fd, &fs) != 0)
         return err_errno(err, errno, "ring %s cannot be opened", ring->path);
-    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0 || st.st_nlink != 1)
+    if (!is_ours(&st))
         return err_set(err, ERR_DENIED,
                        "ring %s belongs to somebody else: remove it, or choose another "
                        "directory for rings",
@@ -100,7 +107,7 @@ static void unmap(struct ring *ring)
 }
 
 /* A new file. Its pages are reserved now: a tmpfs that is full must answer here, not with SIGBUS later. */
-static int make(struct ring *ring, size_t bytes, struct err *err)
+static int make(struct ring *ring, const char *spool, size_t bytes, struct err *err)
 {
     if (ftruncate(ring->fd, 0) != 0)
         return err_errno(err, errno, "ring %s cannot be made", ring->path);
@@ -112,6 +119,7 @@ static int make(struct ring *ring, size_t bytes, struct err *err)
         return rc;
     ring->header->version = RING_VERSION;
     ring->header->bytes = bytes;
+    (void)snprintf(ring->header->spool, RING_SPOOL_BYTES, "%s", spool);
     atomic_signal_fence(memory_order_seq_cst);
     memcpy(ring->header->magic, magic, sizeof magic);
     return 0;
@@ -186,22 +194,20 @@ static int add_epoch(struct ring *ring, const struct epoch *epoch, struct err *e
     return 0;
 }
 
-int ring_open(struct ring *ring, const char *dir, const char *name, size_t bytes, const struct epoch *epoch,
+int ring_open(struct ring *ring, const char *path, const char *spool, size_t bytes, const struct epoch *epoch,
               struct err *err)
 {
     bool use = false;
     *ring = (struct ring){.fd = -1};
     if (!size_allowed(bytes))
         return err_set(err, ERR_LIMIT, "ring: %zu bytes are no power of two from 256 KiB to 256 MiB", bytes);
-    if (asprintf(&ring->path, "%s/%s", dir, name) < 0) {
-        ring->path = NULL;
+    if ((ring->path = strdup(path)) == NULL)
         return err_set(err, ERR_NO_MEMORY, "ring: out of memory");
-    }
     int rc = open_file(ring, err);
     if (rc == 0)
         rc = map_found(ring, bytes, &use, err);
     if (rc == 0 && !use)
-        rc = make(ring, bytes, err);
+        rc = make(ring, spool, bytes, err);
     if (rc == 0) {
         ring->head = ring->found_end = atomic_load(&ring->header->head);
         ring->known_tail = atomic_load(&ring->header->tail);
@@ -228,6 +234,41 @@ void ring_close(struct ring *ring)
     close(ring->fd);
     free(ring->path);
     *ring = (struct ring){.fd = -1};
+}
+
+/* The part of the header that no version changed: an older ring without records is found to be empty too. */
+static bool holds_records(int fd, char spool[RING_SPOOL_BYTES])
+{
+    union {
+        struct ring_header header;
+        uint8_t bytes[sizeof(struct ring_header)];
+    } u;
+    memset(&u, 0, sizeof u);
+    if (pread(fd, u.bytes, sizeof u.bytes, 0) <= 0 || memcmp(u.header.magic, magic, sizeof magic) != 0)
+        return false; /* its maker did not live to finish it */
+    if (u.header.version == RING_VERSION)
+        (void)snprintf(spool, RING_SPOOL_BYTES, "%.*s", RING_SPOOL_BYTES - 1, u.header.spool);
+    return atomic_load(&u.header.head) != atomic_load(&u.header.tail);
+}
+
+enum ring_kind ring_inspect(const char *path, char spool[RING_SPOOL_BYTES])
+{
+    struct stat st;
+    enum ring_kind kind = RING_HOLDS;
+    spool[0] = '\0';
+    if (lstat(path, &st) != 0)
+        return RING_NONE;
+    int fd = is_ours(&st) ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+    if (fd < 0)
+        return is_ours(&st) ? RING_NONE : RING_FOREIGN;
+    if (fstat(fd, &st) != 0 || !is_ours(&st))
+        kind = st.st_nlink == 0 ? RING_NONE : RING_FOREIGN;
+    else if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        kind = RING_BUSY;
+    else if (!holds_records(fd, spool))
+        kind = unlink(path) == 0 ? RING_EMPTY : RING_NONE;
+    close(fd);
+    return kind;
 }
 
 /* --- producer ------------------------------------------------------------------------------------------ */

@@ -15,7 +15,8 @@
 enum {
     RING_MIN_BYTES = 256 * 1024,
     RING_MAX_BYTES = 256 * 1024 * 1024,
-    RING_HEADER_BYTES = 4096,
+    RING_HEADER_BYTES = 64 * 1024, /* whole pages of any machine: the data is mapped from here on */
+    RING_SPOOL_BYTES = 1024,
     RING_EPOCHS = 32, /* runs that ended with records in the ring, one after the other, none carried off */
 };
 
@@ -33,12 +34,19 @@ struct ring {
     bool kept;        /* the consumer's own: ring_keep */
 };
 
-/* Opens or makes DIR/NAME and begins an epoch at its head. A ring that still holds records keeps its size.
+/* Opens or makes path and begins an epoch at its head. A ring that still holds records keeps its size. A new
+ * one tells whose it is: the spool's path, as far as it fits.
  * ERR_BUSY: its owner lives. ERR_DENIED: not ours alone. ERR_FULL: no room on the tmpfs, or too many
  * unfinished epochs. ERR_VERSION, ERR_LIMIT (bytes), ERR_NO_MEMORY, ERR_IO. */
-MUST_CHECK int ring_open(struct ring *ring, const char *dir, const char *name, size_t bytes,
+MUST_CHECK int ring_open(struct ring *ring, const char *path, const char *spool, size_t bytes,
                          const struct epoch *epoch, struct err *err);
 void ring_close(struct ring *ring); /* removes the file when it is empty */
+
+/* What is at path: the ring of a living process (busy); nothing, or no file (none); a file that somebody else
+ * made or may write (foreign); a ring that nobody holds, with records (spool is the path it names, "" when it
+ * tells none), or without (empty: it was removed, since there is nothing to be found in it). */
+enum ring_kind { RING_NONE, RING_BUSY, RING_FOREIGN, RING_HOLDS, RING_EMPTY };
+enum ring_kind ring_inspect(const char *path, char spool[RING_SPOOL_BYTES]);
 
 /* Producer. Memory for n contiguous bytes (n ≤ ring->bytes), or NULL: full. */
 uint8_t *ring_reserve(struct ring *ring, size_t n);

@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -236,6 +238,131 @@ static void a_new_directory_has_a_ring_of_its_own(void **state)
     testdir_empty(spooling_ring_dir);
 }
 
+/* --- where rings lie ------------------------------------------------------------------------------------ */
+
+static char second_dir[] = "/dev/shm/ring-test-XXXXXX";
+
+static struct spool_options options_without_choice(const char *dir)
+{
+    struct spool_options options = spooling_options(dir);
+    options.ring_dir = NULL;
+    options.ring_dirs[0] = spooling_ring_dir;
+    options.ring_dirs[1] = second_dir;
+    return options;
+}
+
+static int make_second_dir(void **state)
+{
+    memcpy(second_dir + strlen(second_dir) - 6, "XXXXXX", 6);
+    return mkdtemp(second_dir) != NULL ? testdir_make(state) : -1;
+}
+
+static int remove_second_dir(void **state)
+{
+    testdir_empty(second_dir);
+    testdir_empty(spooling_ring_dir);
+    return rmdir(second_dir) == 0 && chmod(spooling_ring_dir, 0700) == 0 ? testdir_remove(state) : -1;
+}
+
+/* A directory that is no longer ours alone is left for the next; what waits there is found again. */
+static void a_ring_is_found_wherever_it_lies(void **state)
+{
+    struct spool_options options = options_without_choice(*state);
+    struct spool_stats stats;
+    assert_int_equal(chmod(spooling_ring_dir, 0777), 0);
+    leave_in_ring(&options, 50, false);
+    assert_int_equal(testdir_count(second_dir, ".ring"), 1);
+    assert_int_equal(chmod(spooling_ring_dir, 0700), 0);
+    leave_in_ring(&options, 50, false);
+    assert_int_equal(testdir_count(spooling_ring_dir, ".ring"), 0); /* the one that holds records goes on */
+    struct spool_options chosen = spooling_options(*state);
+    chosen.ring_dirs[0] = second_dir; /* ring_dir was set meanwhile */
+    struct spool *spool = spooling_open(&chosen);
+    spool_get_stats(spool, &stats);
+    assert_int_equal(stats.recovered, 100);
+    spooling_wait(spool, true);
+    spooling_close(spool);
+    spool = spooling_open(&options);
+    assert_int_equal(testdir_count(spooling_ring_dir, ".ring"), 1);
+    assert_int_equal(testdir_count(second_dir, ".ring"), 0);
+    spooling_close(spool);
+}
+
+/* Somebody else's file under our name: a link, a directory, one that others may write, another user's. */
+static void a_squatted_name_stops_no_start(void **state)
+{
+    struct spool_options options = spooling_options(*state);
+    struct spool_stats stats;
+    char ring[256], path[512], squat[600];
+    leave_in_ring(&options, 20, false);
+    only_ring(ring);
+    (void)snprintf(path, sizeof path, "%s/%s", spooling_ring_dir, ring);
+    path[strlen(path) - strlen("-0123456789abcdef.ring")] = '\0'; /* what anybody can tell beforehand */
+    (void)snprintf(squat, sizeof squat, "%s.ring", path);
+    assert_int_equal(symlink("/etc/hostname", squat), 0);
+    (void)snprintf(squat, sizeof squat, "%s-0.ring", path);
+    assert_int_equal(mkdir(squat, 0700), 0);
+    (void)snprintf(squat, sizeof squat, "%s-1.ring", path);
+    testdir_write(spooling_ring_dir, strrchr(squat, '/') + 1, "x", 1);
+    assert_int_equal(chmod(squat, 0666), 0);
+    (void)snprintf(squat, sizeof squat, "%s-2.ring", path);
+    assert_int_equal(mkfifo(squat, 0600), 0);
+
+    struct spool *spool = spooling_open(&options);
+    spool_get_stats(spool, &stats);
+    assert_int_equal(stats.recovered, 20);
+    spooling_wait(spool, true);
+    spooling_close(spool);
+    assert_int_equal(testdir_count(spooling_ring_dir, ".ring"), 4); /* nothing of theirs was touched */
+    spool = spooling_open(&options);                                /* and when there is none of ours yet */
+    spooling_close(spool);
+}
+
+static void copy_ring(const char *as, bool empty)
+{
+    char ring[256], command[2048];
+    only_ring(ring);
+    (void)snprintf(command, sizeof command, "cp '%s/%s' '%s/%s'", spooling_ring_dir, ring, second_dir, as);
+    assert_int_equal(system(command), 0);
+    if (empty) { /* tail = head, and the version of other days */
+        (void)snprintf(
+            command, sizeof command,
+            "cd '%s' && dd if='%s' of='%s' bs=8 skip=8 seek=16 count=1 conv=notrunc status=none && "
+            "printf '\\001' | dd of='%s' bs=1 seek=8 conv=notrunc status=none",
+            second_dir, as, as, as);
+        assert_int_equal(system(command), 0);
+    }
+}
+
+/* Of spools that were wiped, as far as nothing is lost by it. */
+static void empty_rings_are_swept(void **state)
+{
+    struct spool_options options = options_without_choice(*state);
+    char other[256], living[256];
+    (void)snprintf(other, sizeof other, "%s/other", (const char *)*state);
+    (void)snprintf(living, sizeof living, "%s/living", (const char *)*state);
+    struct spool_options others = options_without_choice(other), lives = options_without_choice(living);
+    leave_in_ring(&others, 20, false);
+    copy_ring("mail-analytics-1-2-3-4-5-00000000000000aa.ring", true);
+    copy_ring("mail-analytics-1-2-3-4-5-00000000000000ab.ring", false);
+    testdir_write(second_dir, "mail-analytics-1-2-3-4-5-00000000000000ac.ring", "",
+                  0); /* killed at making it */
+    testdir_write(second_dir, "something-else.ring", "", 0);
+    struct spool *owner = spooling_open(&lives); /* empty, and held */
+    assert_int_equal(testdir_count(spooling_ring_dir, ".ring"), 2);
+    assert_int_equal(testdir_count(second_dir, ".ring"), 2);
+    testdir_empty(other);
+    assert_int_equal(rmdir(other), 0);
+    struct spool *spool = spooling_open(&options);
+    assert_int_equal(testdir_count(spooling_ring_dir, ".ring"),
+                     3); /* the wiped one's records: a warning only */
+    assert_int_equal(testdir_count(second_dir, ".ring"), 2);
+    spooling_close(spool);
+    assert_int_equal(spooling_append(owner, 1), 0);
+    spooling_wait(owner, true);
+    spooling_close(owner);
+}
+
 int main(void)
 {
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, testdir_make, testdir_remove)
@@ -245,6 +372,9 @@ int main(void)
         IN_DIR(what_is_in_both_comes_once),
         IN_DIR(a_damaged_record_in_the_ring_is_passed),
         IN_DIR(a_new_directory_has_a_ring_of_its_own),
+        cmocka_unit_test_setup_teardown(a_ring_is_found_wherever_it_lies, make_second_dir, remove_second_dir),
+        cmocka_unit_test_setup_teardown(a_squatted_name_stops_no_start, make_second_dir, remove_second_dir),
+        cmocka_unit_test_setup_teardown(empty_rings_are_swept, make_second_dir, remove_second_dir),
     };
     if (spooling_begin() != 0)
         return 1;

@@ -10,6 +10,7 @@
 #include "spool.h"
 
 #include "drain.h"
+#include "ringdir.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -28,7 +29,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LISTENERS = 4, NAME_BYTES = 96, STACK_BYTES = 256 * 1024, QUIET_NAPS = 5 };
+enum { LISTENERS = 4, STACK_BYTES = 256 * 1024, QUIET_NAPS = 5 };
 enum { NAPS_IN_A_SYNC = 5, NAP_MAX_US = 20000, RETRY_US = 50000 };
 enum { LOAD_BYTES = 512 * 1024 /* a drain of more means load */ };
 
@@ -237,16 +238,14 @@ static int start_thread(struct spool *spool, struct err *err)
 
 static int open_ring(struct spool *spool, const struct spool_options *options, struct err *err)
 {
-    struct statx st = {0};
     struct epoch epoch;
-    char name[NAME_BYTES];
-    if (statx(AT_FDCWD, options->journal.dir, 0, STATX_INO | STATX_BTIME, &st) != 0)
-        return err_errno(err, errno, "spool %s", options->journal.dir);
-    (void)snprintf(name, sizeof name, "mail-analytics-%x-%x-%llx-%llx-%x.ring", st.stx_dev_major,
-                   st.stx_dev_minor, st.stx_ino, st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
+    struct ringdir_options ringdir = {.spool = spool->journal->dir,
+                                      .dir = options->ring_dir,
+                                      .dirs = options->ring_dirs,
+                                      .bytes = options->ring_bytes};
     journal_epoch(spool->journal, &epoch);
     spool->seed = record_seed(&epoch);
-    int rc = ring_open(&spool->ring, options->ring_dir, name, options->ring_bytes, &epoch, err);
+    int rc = ringdir_open(&spool->ring, &ringdir, &epoch, err);
     if (rc != 0)
         return rc;
     spool->drain = (struct drain){.ring = &spool->ring, .journal = spool->journal};

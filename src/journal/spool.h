@@ -19,9 +19,9 @@
  *
  * When ring_dir is no tmpfs, a hung disk may reach the ring's pages: spool_open warns.
  *
- * The ring file's name is made of the spool directory's device, inode and time of birth, so that a copied
- * directory, and one made anew in the place of another, get a ring of its own; it is removed when spool_close
- * left it empty. A ring whose owner lives is locked (ERR_BUSY).
+ * The ring's name is made of the spool directory's device, inode and time of birth, so that a copied
+ * directory, and one made anew in the place of another, get a ring of its own (ringdir.h); it is removed when
+ * spool_close left it empty. A ring whose owner lives is locked.
  */
 #ifndef JOURNAL_SPOOL_H
 #define JOURNAL_SPOOL_H
@@ -30,12 +30,16 @@
 
 struct spool;
 
+enum { SPOOL_RING_DIRS = 3 };
 enum spool_sync { SPOOL_SYNC_INTERVAL, SPOOL_SYNC_ALWAYS };
 
 struct spool_options {
     struct journal_options journal;
-    const char *ring_dir; /* a tmpfs: /dev/shm, /run/policy-proxy */
-    size_t ring_bytes;    /* power of two, 256 KiB to 256 MiB */
+    const char *ring_dir; /* a tmpfs where the ring is made; NULL or "": the first of ring_dirs that serves */
+    /* Where rings may lie, in order of preference, NULL behind the last; what an earlier run left in a ring
+     * there is found, whatever ring_dir says now. */
+    const char *ring_dirs[SPOOL_RING_DIRS + 1];
+    size_t ring_bytes; /* power of two, 256 KiB to 256 MiB */
     enum spool_sync sync;
     int64_t sync_interval_us; /* interval mode: the longest time between a write and its fdatasync */
 };
