@@ -4,6 +4,8 @@
  */
 #include "call.h"
 
+#include <stdio.h>
+
 enum route_flags {
     ROUTE_OPERATOR = 1, /* for nobody else */
     ROUTE_RAW = 2,      /* the handler reads the body itself */
@@ -57,8 +59,28 @@ static int find_route(struct api_call *call, struct slice path, const struct rou
                 return 0;
             }
         }
-    return known ? err_set(&call->err, ERR_UNSUPPORTED, "this path doesn't take that method")
+    return known ? err_set(&call->err, ERR_METHOD, "this path doesn't take that method")
                  : err_set(&call->err, ERR_NOT_FOUND, "there is no such path");
+}
+
+/* Without the query string, which *query has (empty without one). */
+static struct slice cut_query(struct slice path, struct slice *query)
+{
+    struct slice rest = path;
+    (void)slice_split(&rest, '?', &path);
+    *query = rest;
+    return path;
+}
+
+void api_allow(struct slice path, char out[API_ALLOW_BYTES])
+{
+    struct slice query, tail;
+    size_t n = 0;
+    path = cut_query(path, &query);
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (path_matches(routes[i].path, path, &tail) && n < API_ALLOW_BYTES)
+            n += (size_t)snprintf(out + n, API_ALLOW_BYTES - n, "%s%s", n > 0 ? ", " : "", routes[i].method);
 }
 
 static int check_right(struct api_call *call, const struct route *route)
@@ -90,12 +112,7 @@ static int read_body(struct api_call *call, const struct route *route)
 static int answer(struct api_call *call)
 {
     const struct route *route = NULL;
-    struct slice path = call->request->path, tail = {NULL, 0};
-    const char *mark = path.n > 0 ? memchr(path.p, '?', path.n) : NULL;
-    if (mark != NULL) {
-        call->query = (struct slice){mark + 1, path.n - (size_t)(mark - path.p) - 1};
-        path.n = (size_t)(mark - path.p);
-    }
+    struct slice path = cut_query(call->request->path, &call->query), tail = {NULL, 0};
     int rc = find_route(call, path, &route, &tail);
     if (rc == 0)
         rc = check_right(call, route);

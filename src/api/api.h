@@ -44,6 +44,11 @@ struct api_request {
     struct slice body;
 };
 
+/* The methods that a path (with its query string) takes: "GET, POST", for the Allow of a 405; "" for a path
+ * that isn't there. */
+enum { API_ALLOW_BYTES = 64 };
+void api_allow(struct slice path, char out[API_ALLOW_BYTES]);
+
 /* Always answers: fills *status (HTTP) and reply (a JSON document). reply has a limit set by the caller. */
 void api_handle(struct api_context *context, const struct api_request *request, int *status,
                 struct buf *reply);

@@ -124,7 +124,9 @@ static void mistakes_are_problems(void **state)
         const char *says;
     } cases[] = {
         {"GET", "/api/v1/nothing", "", 404, "no such path"},
-        {"PUT", "/api/v1/tenants", "", 501, "method"},
+        {"PUT", "/api/v1/tenants", "", 405, "method"},
+        {"POST", "/api/v1/status?x=1", "", 405, "method"},
+        {"GET", "/api/v1/query", "", 405, "method"},
         {"GET", "/api/v1/tenants/a/b", "", 404, "no such path"},
         {"GET", "/api/v1/tenants/%zz", "", 400, "not well formed"},
         {"GET", "/api/v1/tenants/a%00b", "", 400, "not well formed"},
@@ -163,6 +165,27 @@ static void mistakes_are_problems(void **state)
     }
     assert_int_equal(rows(w, "/api/v1/domains"), 0);
     assert_int_equal(rows(w, "/api/v1/apikeys"), 0);
+}
+
+static void each_path_tells_its_methods(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *methods;
+    } cases[] = {
+        {"/api/v1/tenants", "GET, POST"},
+        {"/api/v1/tenants/acme", "GET, DELETE"},
+        {"/api/v1/edges?tenant=acme", "GET, DELETE"},
+        {"/api/v1/domains", "GET, POST, DELETE"},
+        {"/api/v1/query?", "POST"},
+        {"/api/v1/nothing", ""},
+        {"/api/v1/tenants/a/b", ""},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char methods[API_ALLOW_BYTES];
+        api_allow(slice_of(cases[i].path), methods);
+        assert_string_equal(methods, cases[i].methods);
+    }
 }
 
 static void arrays_are_all_or_nothing(void **state)
@@ -374,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(nouns_come_and_go),
         CASE(mistakes_are_problems),
+        CASE(each_path_tells_its_methods),
         CASE(arrays_are_all_or_nothing),
         CASE(fixtures_load_once),
         CASE(fixtures_fail_whole_and_say_where),

@@ -88,7 +88,12 @@ static void answer_and_free(struct question *question)
     struct control *control = question->control;
     control->requests++;
     control->refused += question->reply.status >= 400;
+    char allow[API_ALLOW_BYTES];
     set_type(&question->reply);
+    if (question->reply.status == 405) {
+        api_allow(visit_head(question->visit)->target, allow);
+        question->reply.allow = allow;
+    }
     visit_answer(question->visit, &question->reply);
     free(question);
     control->questions--;

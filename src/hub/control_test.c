@@ -151,6 +151,8 @@ static void talk(struct world *w)
     ask(w, "GET /api/v1/tenants HTTP/1.1\r\n\r\n", "\"name\":\"acme\"");
     ask(w, "POST /api/v1/query HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 503");
     ask(w, "GET /nothing HTTP/1.1\r\n\r\n", "application/problem+json");
+    ask(w, "PUT /api/v1/tenants HTTP/1.1\r\n\r\n", "HTTP/1.1 405 Method Not Allowed\r\n");
+    ask(w, "PUT /api/v1/tenants?a=b HTTP/1.1\r\n\r\n", "\r\nAllow: GET, POST\r\n");
     ask(w, "garbage\r\n\r\n", "HTTP/1.1 400");
     ask(w, "POST /api/v1/load HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", "HTTP/1.1 413");
 }
