@@ -42,6 +42,7 @@ struct api_request {
     struct api_caller caller;
     struct slice method, path; /* path with its query string */
     struct slice body;
+    const atomic_bool *cancelled; /* set by store_cancel when nobody waits for the reply any more; or NULL */
 };
 
 /* The methods that a path (with its query string) takes: "GET, POST", for the Allow of a 405; "" for a path

@@ -52,7 +52,7 @@ static int teardown(void **state)
 static json_t *ask(struct world *w, const char *method, const char *path, const char *body)
 {
     json_error_t error;
-    struct api_request request = {w->caller, slice_of(method), slice_of(path), slice_of(body)};
+    struct api_request request = {w->caller, slice_of(method), slice_of(path), slice_of(body), NULL};
     api_handle(&w->context, &request, &w->status, &w->reply);
     json_decref(w->json);
     w->json = json_loadb(w->reply.p, w->reply.n, JSON_REJECT_DUPLICATES, &error);

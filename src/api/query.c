@@ -121,6 +121,7 @@ int query_post(struct api_call *call)
         query->scope = QUERY_SCOPE_TENANT; /* whatever else happened */
     query->tenant = tenant;
     query->timeout_us = context->query_timeout_us;
+    query->cancelled = call->request->cancelled;
     rc = ask(call, query);
     query_destroy(&query);
     return rc;

@@ -21,7 +21,8 @@ struct question {
     uv_work_t work;
     struct visit_reply reply;
     char caller[CALLER_BYTES];
-    struct store *store; /* as it was when the handler was started */
+    struct store *store;   /* as it was when the handler was started */
+    atomic_bool cancelled; /* nobody waits for it */
     _Atomic bool
         worker_has_it; /* passes the question to the worker and back; libuv's locks do that already, */
                        /* but race detectors can't look into libuv */
@@ -148,6 +149,7 @@ static void answer(struct question *question)
         .method = visit_head(question->visit)->method,
         .path = visit_head(question->visit)->target,
         .body = visit_body(question->visit),
+        .cancelled = &question->cancelled,
     };
     api_handle(&context, &asked, &reply->status, &reply->body);
     give_back(question->control, handle);
@@ -209,12 +211,13 @@ static void on_asked(void *arg, struct visit *visit)
     }
 }
 
-/* Nobody waits for the answer: when no worker has taken the question yet, none will. */
+/* Nobody waits for the answer: no worker takes the question any more, or the store ends it. */
 static void on_gone(void *arg, struct visit *visit)
 {
     struct question *question = visit_data(visit);
     (void)arg;
-    (void)uv_cancel((uv_req_t *)&question->work);
+    if (uv_cancel((uv_req_t *)&question->work) != 0 && question->store != NULL)
+        store_cancel(question->store, &question->cancelled);
 }
 
 static int listen_at(struct control *control, const char *path, struct err *err)

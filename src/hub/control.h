@@ -4,8 +4,7 @@
  * in visit.h, one request and one reply a connection. Connections live on the loop; api handlers run on
  * libuv's worker threads, each with an account handle that no other has at that time. Bounds: CONTROL_VISITS
  * at once (more get 503), CONTROL_REQUEST_MS for the request to arrive, CONTROL_REPLY_MS for the reply to be
- * read, CONTROL_REPLY_BYTES; the others are visit.h's. A client that goes away leaves its question to the
- * question's own time limit.
+ * read, CONTROL_REPLY_BYTES; the others are visit.h's. A client that goes away cancels its own question.
  */
 #ifndef HUB_CONTROL_H
 #define HUB_CONTROL_H
@@ -37,8 +36,8 @@ struct control_stats {
 /* Loop thread. ERR_CONFIG (path too long), and as endpoint_listen. */
 MUST_CHECK int control_open(struct control **out, uv_loop_t *loop, const struct control_options *options,
                             struct err *err);
-/* Accepts no more, drops those who wait. The loop is to be run until it has nothing left: handlers end first.
- * Nulls *control; the memory goes with the last of them. */
+/* Accepts no more, drops those who wait and cancels their questions. The loop is to be run until it has
+ * nothing left: handlers end first. Nulls *control; the memory goes with the last of them. */
 void control_close(struct control **control);
 
 /* The store for questions from now on; NULL: none. It must outlive the handlers. Loop thread. */

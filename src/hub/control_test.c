@@ -2,8 +2,10 @@
  *
  * control: a real socket and a real loop; a thread is the client.
  */
+#include "base/clock.h"
 #include "base/test.h"
 #include "hub/control.h"
+#include "store/fixture.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -63,8 +65,9 @@ static int teardown(void **state)
 static void open_control(struct world *w, int (*status)(void *arg, struct buf *json))
 {
     struct err err = {0};
-    struct control_options options = {
-        .path = w->socket, .account_path = w->account, .context = {.status = status}};
+    struct control_options options = {.path = w->socket,
+                                      .account_path = w->account,
+                                      .context = {.status = status, .query_timeout_us = 300 * US_PER_SECOND}};
     if (control_open(&w->control, &w->loop, &options, &err) != 0)
         fail_msg("%s", err_detail(&err));
 }
@@ -311,12 +314,100 @@ static void a_stop_waits_for_no_queue(void **state)
         fail_msg("%d were begun", held.begun);
 }
 
+/* A store with so much in it that a question takes a while. */
+static struct store *open_store(const char *dir)
+{
+    struct store *store = NULL;
+    struct fixture fixture;
+    struct err err = {0};
+    struct store_options options = {
+        .engine = "duckdb", .dir = dir, .memory_bytes = 512 << 20, .query_threads = 2};
+    if (store_open(&store, &options, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+    fixture_init(&fixture, 8, 40000);
+    for (uint32_t round = 0; round < 4; round++)
+        assert_int_equal(store_append(store, fixture.events, fixture.count, &err), 0);
+    assert_int_equal(store_commit(store, (struct store_cursor){{1, 1}, 0}, &err), 0);
+    fixture_fini(&fixture);
+    return store;
+}
+
+static bool wait_for_questions(struct store *store, uint64_t begun, uint64_t running)
+{
+    struct store_stats stats;
+    struct pollfd wait = {.fd = -1};
+    for (int tries = 0; tries < PATIENCE_MS; tries++) {
+        store_get_stats(store, &stats);
+        if (stats.queries >= begun && stats.queries_running == running)
+            return true;
+        (void)poll(&wait, 0, 1);
+    }
+    return false;
+}
+
+static struct store *asked_store;
+
+/* Two ask at once; one of them goes away while its question runs, and that one alone ends without an answer.
+ */
+static void go_away(struct world *w)
+{
+    static const char question[] =
+        "{\"measures\":[\"messages\",\"bytes\",\"clients\",\"requests\"],\"by\":[\"recipient_domain\","
+        "\"stage\",\"sender\"],\"interval\":\"1h\",\"from\":\"2026-02-28T00:00:00Z\","
+        "\"to\":\"2026-03-10T00:00:00Z\",\"limit\":1}";
+    char request[1024], reply[65536];
+    struct store_stats stats;
+    (void)snprintf(request, sizeof request, "POST /api/v1/query HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s",
+                   sizeof question - 1, question);
+    int leaves = dial(w), stays = dial(w);
+    (void)!write(stays, request, strlen(request));
+    (void)!write(leaves, request, strlen(request));
+    if (!wait_for_questions(asked_store, 2, 2))
+        (void)snprintf(w->failure, sizeof w->failure, "the questions don't run");
+    close(leaves);
+    if (!wait_for_questions(asked_store, 2, 1))
+        (void)snprintf(w->failure, sizeof w->failure, "the question doesn't end");
+    store_get_stats(asked_store, &stats);
+    if (stats.query_errors != 1)
+        (void)snprintf(w->failure, sizeof w->failure, "the question ran to its end");
+    read_all(stays, reply, sizeof reply);
+    if (strncmp(reply, "HTTP/1.1 200 ", 13) != 0)
+        (void)snprintf(w->failure, sizeof w->failure, "the other: '%.200s'", reply);
+    close(stays);
+    int waits = dial(w); /* when the hub stops */
+    (void)!write(waits, request, strlen(request));
+    if (!wait_for_questions(asked_store, 3, 1))
+        (void)snprintf(w->failure, sizeof w->failure, "the last question doesn't run");
+}
+
+static void who_goes_away_cancels_the_own_question(void **state)
+{
+    struct world *w = *state;
+    struct store_stats stats;
+    char *dir = fixture_directory(), path[512];
+    assert_non_null(dir);
+    (void)snprintf(path, sizeof path, "%s/store", dir);
+    asked_store = open_store(path);
+    open_control(w, status_json);
+    control_set_store(w->control, asked_store);
+    run_open(w, go_away, on_done);
+    store_get_stats(asked_store, &stats);
+    assert_int_equal(stats.query_errors, 2);
+    store_close(&asked_store);
+    fixture_remove(dir);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(requests_are_answered),     CASE(bad_clients_harm_nobody),   CASE(visits_are_bounded),
-        CASE(one_hub_owns_the_socket),   CASE(a_dead_socket_is_replaced), CASE(long_paths_are_refused),
+        CASE(requests_are_answered),
+        CASE(bad_clients_harm_nobody),
+        CASE(visits_are_bounded),
+        CASE(one_hub_owns_the_socket),
+        CASE(a_dead_socket_is_replaced),
+        CASE(long_paths_are_refused),
+        CASE(who_goes_away_cancels_the_own_question),
         CASE(a_stop_waits_for_no_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,9 +104,9 @@ static int faulty_query(struct store *s, const struct query *query, struct query
     return store_query(s->inner, query, sink, err);
 }
 
-static void faulty_interrupt(struct store *s)
+static void faulty_cancel(struct store *s)
 {
-    store_interrupt(s->inner);
+    (void)s; /* nobody asks it */
 }
 
 static void faulty_stats(struct store *s, struct store_stats *out)
@@ -133,7 +133,7 @@ static const struct store_engine faulty_engine = {
     .commit = faulty_commit,
     .rollback = faulty_rollback,
     .query = faulty_query,
-    .interrupt = faulty_interrupt,
+    .cancel = faulty_cancel,
     .stats = faulty_stats,
 };
 

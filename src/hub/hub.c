@@ -20,7 +20,6 @@
 
 enum {
     STORE_RETRY_MS = 3000,
-    INTERRUPT_MS = 50,
     LOADER_BATCH_ROWS = 122880, /* a DuckDB row group */
     JOURNAL_COMPRESS_LEVEL = 1, /* the records in it are compressed already */
     DESCRIPTORS_BESIDES = 512,
@@ -339,26 +338,6 @@ static int start(struct hub *hub, struct err *err)
     return 0;
 }
 
-static void interrupt_questions(uv_timer_t *timer)
-{
-    struct store *store = timer->data;
-    if (store != NULL)
-        store_interrupt(store);
-}
-
-/* Until the last handler is back. A question that waited for its turn begins when another was interrupted. */
-static void run_out(struct hub *hub, struct store *store)
-{
-    uv_timer_t again;
-    (void)uv_timer_init(&hub->loop, &again);
-    again.data = store;
-    (void)uv_timer_start(&again, interrupt_questions, 0, INTERRUPT_MS);
-    uv_unref((uv_handle_t *)&again);
-    (void)uv_run(&hub->loop, UV_RUN_DEFAULT);
-    uv_close((uv_handle_t *)&again, NULL);
-    (void)uv_run(&hub->loop, UV_RUN_DEFAULT);
-}
-
 /* The loop's parts go first and the loop runs until it has nothing left; then the flow, from its mouth. */
 static void stop(struct hub *hub)
 {
@@ -370,8 +349,8 @@ static void stop(struct hub *hub)
     control_close(&hub->control);
     ticker_destroy(&hub->retry);
     signals_close(&hub->signals);
-    run_out(hub, store);
-    direct_stop(&hub->direct); /* while there is one to hand over to */
+    (void)uv_run(&hub->loop, UV_RUN_DEFAULT); /* until the last handler is back */
+    direct_stop(&hub->direct);                /* while there is one to hand over to */
     receive_stop(&hub->receive);
     loader = atomic_exchange(&hub->loader, NULL);
     if (loader != NULL)

@@ -20,6 +20,8 @@
 #include "base/clock.h"
 #include "event/event.h"
 
+#include <stdatomic.h>
+
 enum measure {
 #define MEASURE(name, doc)          MEASURE_##name,
 #define DISTINCT(name, column, doc) MEASURE_##name,
@@ -112,7 +114,8 @@ struct query {
     struct query_order orders[QUERY_ORDERS];
     uint32_t limit;     /* rows, 1 to QUERY_LIMIT */
     int64_t timeout_us; /* the engine stops then: ERR_TIMEOUT; QUERY_DEFAULT_TIMEOUT_US from query_parse */
-    struct buf *text;   /* owned: the bytes of text values */
+    const atomic_bool *cancelled; /* of whoever asks, who may set it by store_cancel; NULL: nobody will */
+    struct buf *text;             /* owned: the bytes of text values */
 };
 
 /* Parses and checks one JSON document (UTF-8, at most QUERY_JSON_BYTES, bounded depth). now_us stands for

@@ -5,6 +5,7 @@
 #include "store/place.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,11 +72,14 @@ static void a_question_that_takes_too_long_ends(void **state)
     query_destroy(&query);
 }
 
+enum { ASKERS = 6 };
+
 struct asking {
     struct place *place;
     const char *json;
     atomic_int running, cancelled, answered, busy, memory, other;
     atomic_bool stop;
+    atomic_bool wishes[ASKERS]; /* of each asker, to be cancelled */
 };
 
 static int hold_row(void *arg, const struct cell *cells, size_t count)
@@ -94,8 +98,10 @@ static void *ask_again_and_again(void *arg)
     if (query_parse(slice_of(asking->json), FIXTURE_START_US + FIXTURE_RANGE_US, &query, NULL) != 0)
         abort();
     query->scope = QUERY_SCOPE_ALL;
-    atomic_fetch_add(&asking->running, 1);
+    atomic_bool *wish = &asking->wishes[atomic_fetch_add(&asking->running, 1)];
+    query->cancelled = wish;
     while (!atomic_load(&asking->stop)) {
+        atomic_store(wish, false);
         int rc = store_query(asking->place->store, query, &sink, NULL);
         atomic_fetch_add(rc == 0               ? &asking->answered
                          : rc == ERR_CANCELLED ? &asking->cancelled
@@ -114,16 +120,74 @@ static void begin_asking(struct asking *asking, pthread_t *threads, size_t count
         assert_int_equal(pthread_create(&threads[i], NULL, ask_again_and_again, asking), 0);
 }
 
+static void cancel_all(struct asking *asking)
+{
+    for (size_t i = 0; i < ASKERS; i++)
+        store_cancel(asking->place->store, &asking->wishes[i]);
+}
+
 static void end_asking(struct asking *asking, pthread_t *threads, size_t count)
 {
     struct store_stats stats;
     atomic_store(&asking->stop, true);
-    store_interrupt(asking->place->store);
+    cancel_all(asking);
     for (size_t i = 0; i < count; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     store_get_stats(asking->place->store, &stats);
     assert_int_equal(stats.queries_running, 0);
     assert_int_equal(atomic_load(&asking->other), 0);
+}
+
+struct asker {
+    struct place *place;
+    atomic_bool wish;
+    int rc;
+};
+
+static void *ask_once(void *arg)
+{
+    struct asker *asker = arg;
+    struct query *query;
+    struct query_sink sink = {hold_row, NULL, false};
+    if (query_parse(SLICE(slow_question), FIXTURE_START_US + FIXTURE_RANGE_US, &query, NULL) != 0)
+        abort();
+    query->scope = QUERY_SCOPE_ALL;
+    query->timeout_us = 300 * US_PER_SECOND;
+    query->cancelled = &asker->wish;
+    asker->rc = store_query(asker->place->store, query, &sink, NULL);
+    query_destroy(&query);
+    return NULL;
+}
+
+static uint64_t running(struct place *place)
+{
+    struct store_stats stats;
+    store_get_stats(place->store, &stats);
+    return stats.queries_running;
+}
+
+/* One of two that run at once is cancelled; the other is answered. */
+static void one_question_is_cancelled_alone(void **state)
+{
+    struct place *place = *state;
+    struct asker one = {.place = place}, other = {.place = place};
+    pthread_t threads[2];
+    make_it_slow(place);
+    assert_int_equal(pthread_create(&threads[0], NULL, ask_once, &one), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, ask_once, &other), 0);
+    int64_t until = clock_monotonic_us() + 60 * US_PER_SECOND;
+    while (running(place) < 2 && clock_monotonic_us() < until)
+        (void)sched_yield();
+    store_cancel(place->store, &one.wish);
+    assert_int_equal(pthread_join(threads[0], NULL), 0);
+    assert_int_equal(pthread_join(threads[1], NULL), 0);
+    assert_int_equal(one.rc, ERR_CANCELLED);
+    assert_int_equal(other.rc, 0);
+    (void)ask_once(&one); /* its wish stands: it doesn't even begin */
+    assert_int_equal(one.rc, ERR_CANCELLED);
+    atomic_store(&one.wish, false);
+    (void)ask_once(&one);
+    assert_int_equal(one.rc, 0);
 }
 
 static void many_ask_while_rows_are_written(void **state)
@@ -132,7 +196,7 @@ static void many_ask_while_rows_are_written(void **state)
     struct asking asking = {.place = place, .json = slow_question};
     struct fixture fixture;
     struct store_stats stats;
-    pthread_t threads[6];
+    pthread_t threads[ASKERS];
     fixture_init(&fixture, 9, 300);
     make_it_slow(place);
     store_get_stats(place->store, &stats);
@@ -143,7 +207,7 @@ static void many_ask_while_rows_are_written(void **state)
            (commits < 20 || atomic_load(&asking.cancelled) == 0 || atomic_load(&asking.answered) == 0)) {
         place_store(place, &fixture, ++commits);
         if (atomic_load(&asking.answered) > 0)
-            store_interrupt(place->store);
+            cancel_all(&asking);
     }
     end_asking(&asking, threads, ARRAY_LENGTH(threads));
     assert_true(commits >= 20);
@@ -195,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLACE_TEST(a_question_that_takes_too_long_ends),
+        PLACE_TEST(one_question_is_cancelled_alone),
         PLACE_TEST(many_ask_while_rows_are_written),
         PLACE_TEST(questions_that_eat_the_memory_do_not_stop_the_writer),
     };

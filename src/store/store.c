@@ -53,9 +53,10 @@ int store_query(struct store *store, const struct query *query, struct query_sin
     return rc != 0 ? rc : engine_of(store)->query(store, query, sink, err);
 }
 
-void store_interrupt(struct store *store)
+void store_cancel(struct store *store, atomic_bool *cancelled)
 {
-    engine_of(store)->interrupt(store);
+    atomic_store(cancelled, true);
+    engine_of(store)->cancel(store);
 }
 
 void store_get_stats(struct store *store, struct store_stats *out)

@@ -46,7 +46,7 @@ struct store_engine {
     int (*commit)(struct store *store, struct store_cursor cursor, struct err *err);
     int (*rollback)(struct store *store, struct err *err);
     int (*query)(struct store *store, const struct query *query, struct query_sink *sink, struct err *err);
-    void (*interrupt)(struct store *store); /* every running question ends with ERR_CANCELLED */
+    void (*cancel)(struct store *store); /* a question's flag was set: it ends with ERR_CANCELLED */
     void (*stats)(struct store *store, struct store_stats *out);
 };
 
@@ -68,7 +68,9 @@ MUST_CHECK int store_rollback(struct store *store, struct err *err);
  * at once), ERR_LIMIT (memory), or what the sink returned. */
 MUST_CHECK int store_query(struct store *store, const struct query *query, struct query_sink *sink,
                            struct err *err);
-void store_interrupt(struct store *store);
+/* Ends one question with ERR_CANCELLED, whether it runs, waits for its turn or has yet to be asked: the one
+ * whose query->cancelled this is. Any thread; returns at once. */
+void store_cancel(struct store *store, atomic_bool *cancelled);
 void store_get_stats(struct store *store, struct store_stats *out);
 
 #endif

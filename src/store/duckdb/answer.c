@@ -177,7 +177,7 @@ int answer(struct pool *pool, const struct query *query, struct query_sink *sink
     int rc = compile(query, &statement, err);
     if (rc != 0)
         return rc;
-    rc = pool_take(pool, query->timeout_us, &handing.slot, err);
+    rc = pool_take(pool, query->timeout_us, query->cancelled, &handing.slot, err);
     if (rc != 0)
         goto out;
     pool_begin(pool, handing.slot);

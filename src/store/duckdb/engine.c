@@ -127,9 +127,9 @@ static int duck_query(struct store *store, const struct query *query, struct que
     return rc;
 }
 
-static void duck_interrupt(struct store *store)
+static void duck_cancel(struct store *store)
 {
-    pool_interrupt(&store->pool);
+    pool_look_again(&store->pool);
 }
 
 static void duck_stats(struct store *store, struct store_stats *out)
@@ -196,6 +196,6 @@ const struct store_engine duckdb_engine = {
     .commit = duck_commit,
     .rollback = duck_rollback,
     .query = duck_query,
-    .interrupt = duck_interrupt,
+    .cancel = duck_cancel,
     .stats = duck_stats,
 };

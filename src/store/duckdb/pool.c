@@ -17,6 +17,11 @@ static void wait_until(struct pool *pool, int64_t until_us)
     (void)pthread_cond_timedwait(&pool->changed, &pool->mutex, &at);
 }
 
+static bool is_wished(const atomic_bool *wish)
+{
+    return wish != NULL && atomic_load(wish);
+}
+
 /* Interrupts what is due; returns when to look again. */
 static int64_t watch(struct pool *pool, int64_t now_us)
 {
@@ -26,6 +31,7 @@ static int64_t watch(struct pool *pool, int64_t now_us)
         if (!slot->busy)
             continue;
         slot->overdue = slot->overdue || now_us >= slot->deadline_us;
+        slot->cancelled = slot->cancelled || is_wished(slot->wish);
         bool due = slot->overdue || slot->cancelled;
         if (due && slot->executing)
             duckdb_interrupt(slot->connection);
@@ -102,16 +108,19 @@ static struct pool_slot *free_slot(struct pool *pool)
     return NULL;
 }
 
-int pool_take(struct pool *pool, int64_t timeout_us, struct pool_slot **out, struct err *err)
+int pool_take(struct pool *pool, int64_t timeout_us, const atomic_bool *wish, struct pool_slot **out,
+              struct err *err)
 {
     int64_t now_us = clock_monotonic_us();
     int64_t until_us = now_us + (timeout_us < POOL_WAIT_US ? timeout_us : POOL_WAIT_US);
     struct pool_slot *slot;
     int rc = 0;
     (void)pthread_mutex_lock(&pool->mutex);
-    while ((slot = free_slot(pool)) == NULL && clock_monotonic_us() < until_us)
+    while ((slot = free_slot(pool)) == NULL && !is_wished(wish) && clock_monotonic_us() < until_us)
         wait_until(pool, until_us);
-    if (slot == NULL && pool->paused)
+    if (is_wished(wish))
+        rc = err_set(err, ERR_CANCELLED, "the question was cancelled before it began");
+    else if (slot == NULL && pool->paused)
         rc = err_set(err, ERR_BUSY, "the store is opened again after an error; ask again");
     else if (slot == NULL)
         rc = err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
@@ -120,6 +129,7 @@ int pool_take(struct pool *pool, int64_t timeout_us, struct pool_slot **out, str
     if (rc == 0) {
         slot->busy = true;
         slot->executing = slot->overdue = slot->cancelled = false;
+        slot->wish = wish;
         slot->deadline_us = now_us + timeout_us;
         pool->busy_count++;
         *out = slot;
@@ -133,6 +143,7 @@ void pool_give(struct pool *pool, struct pool_slot *slot)
 {
     (void)pthread_mutex_lock(&pool->mutex);
     slot->busy = false;
+    slot->wish = NULL;
     pool->busy_count--;
     signal_change(pool);
     (void)pthread_mutex_unlock(&pool->mutex);
@@ -160,7 +171,7 @@ void pool_end(struct pool *pool, struct pool_slot *slot)
 int pool_verdict(struct pool *pool, struct pool_slot *slot)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    int rc = slot->cancelled                                              ? ERR_CANCELLED
+    int rc = slot->cancelled || is_wished(slot->wish)                     ? ERR_CANCELLED
              : slot->overdue || clock_monotonic_us() >= slot->deadline_us ? ERR_TIMEOUT
                                                                           : 0;
     (void)pthread_mutex_unlock(&pool->mutex);
@@ -172,6 +183,13 @@ static void cancel_all(struct pool *pool)
     for (uint32_t i = 0; i < pool->slots_count; i++)
         pool->slots[i].cancelled = pool->slots[i].busy;
     signal_change(pool);
+}
+
+void pool_look_again(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    signal_change(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
 }
 
 void pool_interrupt(struct pool *pool)

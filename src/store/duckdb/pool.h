@@ -9,6 +9,7 @@
 #include "store/duckdb/file.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { POOL_SLOTS = 64 };
 #define POOL_WAIT_US (2 * US_PER_SECOND) /* for a free connection, then ERR_BUSY */
@@ -16,7 +17,8 @@ enum { POOL_SLOTS = 64 };
 struct pool_slot {
     duckdb_connection connection; /* made at first use */
     bool busy, executing, overdue, cancelled;
-    int64_t deadline_us; /* monotonic */
+    const atomic_bool *wish; /* of whoever asks, to be cancelled; or NULL */
+    int64_t deadline_us;     /* monotonic */
 };
 
 struct pool {
@@ -32,8 +34,10 @@ struct pool {
 MUST_CHECK int pool_open(struct pool *pool, struct file *file, uint32_t slots, struct err *err);
 void pool_close(struct pool *pool); /* no question may be running */
 
-/* A slot of one's own until pool_give. ERR_BUSY, ERR_ENGINE. */
-MUST_CHECK int pool_take(struct pool *pool, int64_t timeout_us, struct pool_slot **out, struct err *err);
+/* A slot of one's own until pool_give. The question is cancelled once *wish (may be NULL) is true and
+ * pool_look_again was called. ERR_BUSY, ERR_CANCELLED, ERR_ENGINE. */
+MUST_CHECK int pool_take(struct pool *pool, int64_t timeout_us, const atomic_bool *wish,
+                         struct pool_slot **out, struct err *err);
 void pool_give(struct pool *pool, struct pool_slot *slot);
 
 /* Between these two the watchdog may interrupt the slot's connection. */
@@ -43,7 +47,8 @@ void pool_end(struct pool *pool, struct pool_slot *slot);
 /* ERR_CANCELLED or ERR_TIMEOUT when the slot was stopped, else 0. */
 MUST_CHECK int pool_verdict(struct pool *pool, struct pool_slot *slot);
 
-void pool_interrupt(struct pool *pool); /* cancels what runs now */
+void pool_look_again(struct pool *pool); /* at everyone's wish */
+void pool_interrupt(struct pool *pool);  /* cancels what runs now */
 /* Cancels, waits until nothing runs, and lets no question in until pool_resume: the file is opened again. */
 void pool_pause(struct pool *pool);
 void pool_resume(struct pool *pool);

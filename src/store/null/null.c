@@ -137,7 +137,7 @@ static int null_query(struct store *store, const struct query *query, struct que
                    "the null store keeps no events; set store = duckdb to ask questions");
 }
 
-static void null_interrupt(struct store *store)
+static void null_cancel(struct store *store)
 {
     (void)store; /* no question ever runs */
 }
@@ -210,6 +210,6 @@ const struct store_engine null_engine = {
     .commit = null_commit,
     .rollback = null_rollback,
     .query = null_query,
-    .interrupt = null_interrupt,
+    .cancel = null_cancel,
     .stats = null_stats,
 };
