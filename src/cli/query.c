@@ -9,7 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum query_flag { MEASURE, BY, WHERE, SINCE, FROM, TO, INTERVAL, ORDER, LIMIT, TENANT, FLAG_COUNT };
+enum query_flag {
+    MEASURE,
+    BY,
+    WHERE,
+    SINCE,
+    FROM,
+    TO,
+    INTERVAL,
+    TIMEZONE,
+    FIRST_DAY,
+    ORDER,
+    LIMIT,
+    TENANT,
+    FLAG_COUNT
+};
 
 /* Texts are taken unchecked here; what is no UTF-8 fails when the question is written (verb_query). */
 static json_t *words(const struct flag *flag)
@@ -66,7 +80,8 @@ static int add_where(struct cli *cli, json_t *question, const struct flag *flag)
 static int compose(struct cli *cli, struct flag *flags, json_t *question)
 {
     static const char *const plain[FLAG_COUNT] = {
-        [SINCE] = "since", [FROM] = "from", [TO] = "to", [INTERVAL] = "interval"};
+        [SINCE] = "since",       [FROM] = "from",         [TO] = "to",
+        [INTERVAL] = "interval", [TIMEZONE] = "timezone", [FIRST_DAY] = "first_day"};
     uint64_t limit = 0;
     json_t *measures = words(&flags[MEASURE]);
     (void)json_object_set_new(question, "measures", measures);
@@ -108,6 +123,8 @@ int verb_query(struct cli *cli)
                                      [FROM] = {.name = "from"},
                                      [TO] = {.name = "to"},
                                      [INTERVAL] = {.name = "interval"},
+                                     [TIMEZONE] = {.name = "timezone"},
+                                     [FIRST_DAY] = {.name = "first-day"},
                                      [ORDER] = {.name = "order", .type = FLAG_LIST},
                                      [LIMIT] = {.name = "limit"},
                                      [TENANT] = {.name = "tenant"}};

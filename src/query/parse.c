@@ -4,10 +4,13 @@
  * fields, wrong types, and whatever passes a bound of query.h; every refusal names the field and what is
  * allowed there.
  */
+#include "query/bucket.h"
 #include "query/filter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { DATE_BYTES = 10 };
 
 struct parse {
     struct query *query;
@@ -92,11 +95,24 @@ static int read_where(struct parse *parse, const json_t *json)
     return filter_parse_all(json, parse->json_bytes, parse->query, parse->err);
 }
 
+/* A date is its midnight on the zone's clocks; where they jump over it, the moment they do. */
+static int64_t local_midnight(const struct zone *zone, int64_t utc)
+{
+    int64_t day = 24 * 3600 * US_PER_SECOND, before = zone_offset_us(zone, utc - day), change;
+    bool changes = zone_next_change(zone, utc - day, &change);
+    int64_t behind = changes ? zone_offset_us(zone, change) : before;
+    if (!changes || change + before > utc || (change + before == utc && behind > before))
+        return utc - before;
+    return change + behind >= utc ? change : utc - behind;
+}
+
 static int read_time(struct parse *parse, const json_t *json, const char *name, int64_t *out)
 {
     if (!json_is_string(json) || clock_parse(slice_of(json_string_value(json)), out) != 0)
         return err_set(parse->err, ERR_INVALID, "%s: a time as in RFC 3339, such as 2026-03-12T14:05:09Z",
                        name);
+    if (strlen(json_string_value(json)) == DATE_BYTES && parse->query->zone != NULL)
+        *out = local_midnight(parse->query->zone, *out);
     return 0;
 }
 
@@ -129,7 +145,39 @@ static int read_since(struct parse *parse, const json_t *json)
 
 static int read_interval(struct parse *parse, const json_t *json)
 {
+    static const struct {
+        const char *name;
+        unsigned months;
+        int64_t days; /* at least */
+    } named[] = {{"day", 0, 1}, {"week", 0, 7}, {"month", 1, 28}, {"quarter", 3, 90}, {"year", 12, 365}};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (strcmp(string_of(json), named[i].name) == 0) {
+            parse->query->interval_months = named[i].months;
+            parse->query->interval_us = named[i].days * 24 * 3600 * US_PER_SECOND;
+            return 0;
+        }
     return read_duration(parse, json, "interval", &parse->query->interval_us);
+}
+
+static int read_timezone(struct parse *parse, const json_t *json)
+{
+    struct err why = {0};
+    int rc = zone_open(slice_of(string_of(json)), &parse->query->zone, &why);
+    return rc != 0
+               ? err_set(parse->err, rc, "timezone: '%s': %s", value_shown(string_of(json)), err_detail(&why))
+               : 0;
+}
+
+static int read_first_day(struct parse *parse, const json_t *json)
+{
+    static const char *const days[] = {"monday", "tuesday",  "wednesday", "thursday",
+                                       "friday", "saturday", "sunday"};
+    for (unsigned i = 0; i < 7; i++)
+        if (strcmp(string_of(json), days[i]) == 0) {
+            parse->query->first_day = i;
+            return 0;
+        }
+    return err_set(parse->err, ERR_INVALID, "first_day: monday, tuesday, … or sunday");
 }
 
 /* Sets order's target to the column of the answer called name. */
@@ -192,14 +240,22 @@ static int read_limit(struct parse *parse, const json_t *json)
     return 0;
 }
 
-/* In this order: order looks at measures, by and interval. */
+/* In this order: dates look at timezone, order at measures, by and interval. */
 static const struct field {
     const char *name;
     int (*read)(struct parse *parse, const json_t *json);
 } fields[] = {
-    {"measures", read_measures}, {"by", read_by},       {"where", read_where},
-    {"from", read_from},         {"to", read_to},       {"since", read_since},
-    {"interval", read_interval}, {"order", read_order}, {"limit", read_limit},
+    {"timezone", read_timezone},
+    {"first_day", read_first_day},
+    {"measures", read_measures},
+    {"by", read_by},
+    {"where", read_where},
+    {"from", read_from},
+    {"to", read_to},
+    {"since", read_since},
+    {"interval", read_interval},
+    {"order", read_order},
+    {"limit", read_limit},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -213,7 +269,7 @@ static int refuse_unknown(struct parse *parse, const json_t *json)
         if (!known)
             return err_set(parse->err, ERR_INVALID,
                            "'%s' is not a field; the fields are measures, by, where, from, to, since, "
-                           "interval, order, limit",
+                           "interval, timezone, first_day, order, limit",
                            value_shown(json_object_iter_key(at)));
     }
     return 0;
@@ -263,6 +319,10 @@ static int read_document(struct parse *parse, const json_t *json)
     if (rc != 0)
         return rc;
     set_defaults(parse);
+    if (parse->query->zone != NULL && parse->query->from < parse->query->to)
+        rc = bucket_open(parse->query, parse->err);
+    if (rc != 0)
+        return rc;
     struct query checked = *parse->query; /* everything but the scope, which the caller sets */
     checked.scope = QUERY_SCOPE_ALL;
     return query_check(&checked, parse->err);

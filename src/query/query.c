@@ -4,6 +4,7 @@
  * query.h.
  */
 #include "query/query.h"
+#include "query/bucket.h"
 #include "query/filter.h"
 
 #include <assert.h>
@@ -17,6 +18,8 @@ void query_destroy(struct query **query)
         buf_fini((*query)->text);
     free((*query)->text);
     free((*query)->values);
+    zone_close(&(*query)->zone);
+    free((*query)->pieces);
     free(*query);
     *query = NULL;
 }
@@ -120,12 +123,6 @@ enum query_counts query_measure_counts(const struct query *query, enum measure m
     }
 }
 
-int64_t query_bucket(int64_t interval_us, int64_t ts)
-{
-    int64_t since_origin = ts - QUERY_ORIGIN_US;
-    return since_origin - since_origin % interval_us + QUERY_ORIGIN_US;
-}
-
 /* The answer's columns need names of their own: recipients is a column as well as a measure. */
 static bool is_measured(const struct query *query, const char *name)
 {
@@ -159,22 +156,9 @@ static int check_counts(const struct query *query, struct err *err)
 
 static int check_range(const struct query *query, struct err *err)
 {
-    int64_t interval = query->interval_us, day = 24 * 3600 * US_PER_SECOND;
     if (query->from < 0 || query->to > QUERY_LATEST_US || query->from >= query->to)
         return err_set(err, ERR_INVALID, "from must be before to, both between the years 1970 and 9999");
-    if (interval == 0)
-        return 0;
-    if (interval < US_PER_SECOND || (interval < day ? day % interval != 0 : interval % day != 0) ||
-        interval > QUERY_LATEST_US)
-        return err_set(err, ERR_INVALID,
-                       "interval: whole seconds that divide a day (1s, 30s, 5m, 1h, 6h, …) or whole days");
-    int64_t first = query_bucket(interval, query->from), last = query_bucket(interval, query->to - 1);
-    if ((last - first) / interval + 1 > QUERY_BUCKETS)
-        return err_set(err, ERR_LIMIT,
-                       "interval: it cuts the range into more than %d buckets; take a longer "
-                       "interval or a shorter range",
-                       QUERY_BUCKETS);
-    return 0;
+    return bucket_check(query, err);
 }
 
 static int check_orders(const struct query *query, struct err *err)

@@ -41,6 +41,7 @@ enum {
     QUERY_ORDERS = 4,
     QUERY_LIMIT = 100000,
     QUERY_BUCKETS = 10000, /* interval buckets in the range */
+    QUERY_PIECES = 512,    /* changes of a zone's clocks within the range */
     QUERY_JSON_BYTES = 256 * 1024,
     QUERY_DEFAULT_ROWS = 1000,
 };
@@ -100,12 +101,21 @@ enum query_scope {
     QUERY_SCOPE_ALL /* the operator at the control socket */
 };
 
+struct query_piece;
+struct zone;
+
 struct query {
     enum query_scope scope;
     uint32_t tenant;
     int64_t from, to;    /* ts, half-open */
     int64_t interval_us; /* 0: no buckets; else the first result column is `time`, the bucket's start
                             (query_bucket) */
+    unsigned
+        interval_months; /* 1, 3 or 12: calendar months instead, and interval_us is the shortest of them */
+    unsigned first_day;  /* of weeks, 0 (Monday) to 6: moves intervals that are whole weeks */
+    struct zone *zone;   /* owned; NULL: UTC */
+    size_t piece_count;  /* 0: UTC, all of it */
+    struct query_piece *pieces; /* owned: query_pieces */
     size_t measure_count, dimension_count, filter_count, value_count, order_count;
     enum measure measures[QUERY_MEASURES];
     enum column dimensions[QUERY_DIMENSIONS];
@@ -147,10 +157,21 @@ enum query_counts query_measure_counts(const struct query *query, enum measure m
  * id is its tenant's own: (tenant, edge) is what differs. */
 enum column query_measure_column(enum measure measure);
 
-/* Start of ts's bucket, interval_us > 0, ts ≥ 0. Buckets shorter than a day divide it; longer ones are whole
- * days, and weeks begin on Monday: all are counted from QUERY_ORIGIN_US, 1969-12-29T00:00:00Z. */
+/* Start of ts's bucket, and the start of the one behind a bucket; interval_us > 0, ts within the range.
+ * Buckets shorter than a day divide it; longer ones are whole days, counted on the zone's clocks from
+ * query_origin, Monday 1969-12-29 or, for whole weeks, the first_day behind it; or calendar months. */
 #define QUERY_ORIGIN_US (-3 * 24 * 3600 * US_PER_SECOND)
-int64_t query_bucket(int64_t interval_us, int64_t ts);
+int64_t query_origin(const struct query *query);
+int64_t query_bucket(const struct query *query, int64_t ts);
+int64_t query_bucket_end(const struct query *query, int64_t start);
+
+/* The same for engines, who compile it. From begin to the next piece's, clocks are offset_us ahead of UTC.
+ * Let s be where the bucket of the clocks' reading begins, less offset_us: the bucket's start is s when s >
+ * hold, else first. At least one piece, the first from INT64_MIN. */
+struct query_piece {
+    int64_t begin, offset_us, hold, first;
+};
+const struct query_piece *query_pieces(const struct query *query, size_t *count);
 
 /* The engine-neutral compile step: the conditions that an engine puts on every read of events, all of them
  * joined by AND. The tenant's is added here and nowhere else. Calls each() in order, stops at its first

@@ -135,7 +135,9 @@ static void buckets_begin_where_people_expect(void **state)
         int64_t ts;
         char text[CLOCK_TEXT_BYTES];
         assert_int_equal(clock_parse(slice_of(cases[i].ts), &ts), 0);
-        clock_format(query_bucket(cases[i].interval_s * US_PER_SECOND, ts), text);
+        struct query query = question();
+        query.interval_us = cases[i].interval_s * US_PER_SECOND;
+        clock_format(query_bucket(&query, ts), text);
         assert_string_equal(text, cases[i].start);
     }
 }

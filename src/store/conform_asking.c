@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* A small message of two directions and one of one, by hand. */
 static void a_mixed_message_counts_once_in_each_and_once_in_all(void **state)
@@ -142,6 +143,55 @@ static void random_questions_agree_with_a_recount(void **state)
     fixture_fini(&fixture);
 }
 
+/* The same traffic around changes of the clocks, near and spread over months, asked in zones. */
+static void questions_in_zones_agree_with_a_recount(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        const char *zone, *around;
+    } cases[] = {
+        {"Europe/Paris", "2026-03-29T01:00:00Z"},     {"Europe/Paris", "2026-10-25T01:00:00Z"},
+        {"America/New_York", "2026-03-08T07:00:00Z"}, {"America/New_York", "2026-11-01T06:00:00Z"},
+        {"Asia/Kolkata", "2026-03-29T01:00:00Z"},     {"Australia/Lord_Howe", "2026-04-04T15:00:00Z"},
+        {"America/Nuuk", "2026-10-25T01:00:00Z"},     {"Africa/Cairo", "2026-04-23T22:00:00Z"},
+    };
+    static const char *const intervals[] = {"30m", "1h",   "2h",    "6h",      "1d",
+                                            "3d",  "week", "month", "quarter", "year"};
+    uint64_t random = 20261025;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct fixture fixture;
+        int64_t around;
+        fixture_init(&fixture, 40 + i, 60);
+        assert_int_equal(clock_parse(slice_of(cases[i].around), &around), 0);
+        for (size_t k = 0; k < fixture.count; k++) {
+            int64_t away = fixture.events[k].ts - FIXTURE_START_US - FIXTURE_RANGE_US / 2;
+            fixture.events[k].ts = around + (k % 8 == 0 ? away * 90 : k % 2 == 0 ? away / 4 : away);
+            fixture.events[k].tenant = (uint32_t)i + 1;
+        }
+        place_store(place, &fixture, i + 1);
+        (void)setenv("TZ", cases[i].zone, 1);
+        tzset();
+        for (int k = 0; k < 40; k++) {
+            char json[512], from[CLOCK_TEXT_BYTES], to[CLOCK_TEXT_BYTES];
+            const char *interval = intervals[fixture_below(&random, ARRAY_LENGTH(intervals))];
+            bool is_long = strlen(interval) > 3;
+            int64_t day = 24 * 3600 * US_PER_SECOND, length = is_long ? 100 * day : 2 * day;
+            clock_format(around - (int64_t)fixture_below(&random, (uint64_t)length), from);
+            clock_format(around + 1 + (int64_t)fixture_below(&random, (uint64_t)length), to);
+            (void)snprintf(
+                json, sizeof json,
+                "{\"measures\":[\"requests\",\"messages\"],\"by\":[%s],\"timezone\":\"%s\",\"interval\":"
+                "\"%s\",\"first_day\":\"%s\",\"from\":\"%s\",\"to\":\"%s\"}",
+                k % 3 == 0 ? "\"direction\"" : "", cases[i].zone, interval, k % 2 == 0 ? "monday" : "sunday",
+                from, to);
+            check_question(place, &fixture, json, (uint32_t)i + 1);
+        }
+        fixture_fini(&fixture);
+    }
+    (void)unsetenv("TZ");
+    tzset();
+}
+
 static void hostile_texts_stay_texts(void **state)
 {
     struct place *place = *state;
@@ -218,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLACE_TEST(a_mixed_message_counts_once_in_each_and_once_in_all),
         PLACE_TEST(random_questions_agree_with_a_recount),
+        PLACE_TEST(questions_in_zones_agree_with_a_recount),
         PLACE_TEST(hostile_texts_stay_texts),
         PLACE_TEST(the_sink_can_stop),
     };

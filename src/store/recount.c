@@ -8,6 +8,7 @@
 
 #include <search.h>
 #include <stdlib.h>
+#include <time.h>
 #include <xxhash.h>
 
 struct message_size {
@@ -226,14 +227,71 @@ static struct recount_row *row_of(struct recount *recount, const char *key)
     return found;
 }
 
-static void key_of(const struct query *query, const struct event *event, struct buf *key)
+/* What the clocks show, as if it were UTC; TZ is set. */
+static int64_t shown_at(int64_t ts)
 {
+    time_t t = (time_t)(ts / US_PER_SECOND);
+    struct tm tm;
+    (void)localtime_r(&t, &tm);
+    return (int64_t)timegm(&tm) * US_PER_SECOND;
+}
+
+static int64_t floor_of(const struct query *query, int64_t shown)
+{
+    int64_t day = 24 * 3600 * US_PER_SECOND, monday = -3 * day;
+    time_t t = (time_t)(shown / US_PER_SECOND);
+    struct tm tm;
+    if (query->interval_months > 0) {
+        (void)gmtime_r(&t, &tm);
+        tm.tm_mon -= tm.tm_mon % (int)query->interval_months;
+        tm.tm_mday = 1;
+        tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+        return (int64_t)timegm(&tm) * US_PER_SECOND;
+    }
+    if (query->interval_us % (7 * day) == 0)
+        monday += query->first_day * day;
+    return shown - (shown - monday) % query->interval_us;
+}
+
+/* Walks the clocks in quarters of an hour, or in intervals when those are shorter: a bucket begins when they
+ * enter one for the first time, or have gone back by its length. Begins far enough before the range. */
+static void walk_buckets(struct recount *recount)
+{
+    const struct query *query = recount->query;
+    int64_t step = 900 * US_PER_SECOND, before = 0, highest = INT64_MIN;
+    step = query->interval_us < step ? query->interval_us : step;
+    int64_t at = query->from - 2 * query->interval_us - 3 * 24 * 3600 * US_PER_SECOND;
+    at -= at % (24 * 3600 * US_PER_SECOND);
+    recount->buckets = calloc((size_t)((query->to - at) / step + 2), sizeof *recount->buckets);
+    if (recount->buckets == NULL)
+        abort();
+    for (; at < query->to; at += step) {
+        int64_t shown = shown_at(at), floor = floor_of(query, shown);
+        bool again = recount->bucket_count > 0 && before + step - shown >= query->interval_us;
+        if (floor > highest || again)
+            recount->buckets[recount->bucket_count++] = at;
+        highest = again || floor > highest ? floor : highest;
+        before = shown;
+    }
+}
+
+static int64_t bucket_of(const struct recount *recount, int64_t ts)
+{
+    size_t i = recount->bucket_count;
+    while (i > 0 && recount->buckets[i - 1] > ts)
+        i--;
+    return i > 0 ? recount->buckets[i - 1] : INT64_MIN;
+}
+
+static void key_of(const struct recount *recount, const struct event *event, struct buf *key)
+{
+    const struct query *query = recount->query;
     struct cell cells[1 + QUERY_DIMENSIONS];
     char texts[QUERY_DIMENSIONS][64];
     size_t count = 0;
     buf_clear(key);
     if (query->interval_us > 0)
-        cells[count++] = (struct cell){.type = CELL_TS, .ts = query_bucket(query->interval_us, event->ts)};
+        cells[count++] = (struct cell){.type = CELL_TS, .ts = bucket_of(recount, event->ts)};
     for (size_t i = 0; i < query->dimension_count; i++)
         cells[count++] = recount_cell(event, query->dimensions[i], texts[i]);
     fixture_row(key, cells, count);
@@ -289,7 +347,7 @@ static void count_event(struct recount *recount, const struct event *event, stru
         any = any || carries(query, event, query->measures[i]);
     if (!any)
         return;
-    key_of(query, event, key);
+    key_of(recount, event, key);
     struct recount_row *row = row_of(recount, key->p);
     row->measures[MEASURE_requests]++;
     row->measures[MEASURE_recipients] += event->recipients;
@@ -321,6 +379,8 @@ void recount_init(struct recount *recount, const struct query *query, const stru
         if (visible(query, &events[i], QUERY_MESSAGE_US) && events[i].stage == STAGE_END_OF_MESSAGE &&
             events[i].retry_of == 0 && events[i].size > 0)
             note_size(recount, &events[i]);
+    if (query->interval_us > 0)
+        walk_buckets(recount);
     if (query->interval_us == 0 && query->dimension_count == 0)
         (void)row_of(recount, "");
     for (size_t i = 0; i < count; i++)
@@ -346,6 +406,7 @@ void recount_fini(struct recount *recount)
 {
     tdestroy(recount->groups, free_row);
     tdestroy(recount->sizes, free);
+    free(recount->buckets);
 }
 
 const struct recount_row *recount_find(const struct recount *recount, const char *key)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * recount: answers a question the slow and plain way, over an array of events. What every engine is held
- * against. Knows no SQL; follows docs/reference/query.md. For tests only.
+ * against. Knows no SQL; follows docs/reference/query.md. For a question with a zone the caller sets TZ
+ * (setenv, tzset) to the same. For tests only, on one thread.
  */
 #ifndef STORE_RECOUNT_H
 #define STORE_RECOUNT_H
@@ -21,6 +22,8 @@ struct recount {
     void *groups; /* of struct recount_row, by key */
     void *sizes;  /* of messages */
     size_t rows;
+    int64_t *buckets; /* where they begin */
+    size_t bucket_count;
 };
 
 void recount_init(struct recount *recount, const struct query *query, const struct event *events,

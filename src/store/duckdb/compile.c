@@ -42,12 +42,49 @@ static bool is_of_tenant(const struct compiler *c, enum column column)
     return column == COLUMN_edge && c->query->scope == QUERY_SCOPE_ALL;
 }
 
+/* Where the bucket of u, on clocks that are offset ahead, begins, in UTC. */
+static void add_start(struct compiler *c, long long offset)
+{
+    const struct query *query = c->query;
+    long long interval = query->interval_us, origin = query_origin(query);
+    if (query->interval_months > 0)
+        add(c, "(epoch_us(date_trunc('%s', make_timestamp(u + (%lld)))) - (%lld))",
+            query->interval_months == 1   ? "month"
+            : query->interval_months == 3 ? "quarter"
+                                          : "year",
+            offset, offset);
+    else
+        add(c, "((u + (%lld)) // %lld * %lld + (%lld))", offset - origin, interval, interval,
+            origin - offset);
+}
+
+/* query_pieces, the last first. Only our own numbers stand in it. */
+static void add_bucket(struct compiler *c)
+{
+    size_t count;
+    const struct query_piece *pieces = query_pieces(c->query, &count);
+    if (count > 1)
+        add(c, "CASE ");
+    for (size_t i = count - 1; i > 0; i--) {
+        add(c, "WHEN u >= %lld THEN CASE WHEN ", (long long)pieces[i].begin);
+        add_start(c, pieces[i].offset_us);
+        add(c, " > %lld THEN ", (long long)pieces[i].hold);
+        add_start(c, pieces[i].offset_us);
+        add(c, " ELSE %lld END ", (long long)pieces[i].first);
+    }
+    if (count > 1)
+        add(c, "ELSE ");
+    add_start(c, pieces[0].offset_us);
+    add(c, "%s AS b, ", count > 1 ? " END" : "");
+}
+
 static void add_asked(struct compiler *c)
 {
-    long long interval = c->query->interval_us, origin = QUERY_ORIGIN_US;
     add(c, "WITH asked AS NOT MATERIALIZED (SELECT ");
-    if (interval > 0)
-        add(c, "(epoch_us(ts) - (%lld)) // %lld * %lld + (%lld) AS b, ", origin, interval, interval, origin);
+    if (c->query->interval_us > 0) {
+        add(c, "epoch_us(ts) AS u, ");
+        add_bucket(c);
+    }
     for (size_t i = 0; i < c->query->dimension_count; i++)
         add(c, "%s AS d%zu, ", event_columns[c->query->dimensions[i]].name, i);
     for (size_t i = 0; i < c->query->measure_count; i++) {
