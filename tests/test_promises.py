@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The promises of the design, each on the real programs: mail is never blocked, nothing answered is lost, each event is
 stored once, what is missing is visible, tenants don't see each other, bad input costs a counter."""
+import datetime
 import json
 import os
 import random
@@ -289,6 +290,34 @@ def test_wiped_edge_directory(place, started, hub, proxy):
     hub.cli("edge", "remove", proxy.dir.name, "--tenant", TENANT)
     assert_exactly_once(hub, second)
     assert_exactly_once(hub, first)
+
+
+def test_a_gone_edge_is_shown_as_gone(hub, proxy):
+    """Its last figures stay, marked as of when it told them; a hub that was started anew has none to show."""
+
+    def row():
+        return json.loads(hub.cli("edge", "list", "--json").stdout)["rows"][0]
+
+    with PolicyClient(proxy.port) as client:
+        client.ask(request(instance="gone.1"))
+    wait_until(lambda: hub.total("requests") == 1, "stored")
+    here = row()
+    assert here["connected"] and here["gone_since"] is None and here["lag_us"] is not None
+    stopped = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    proxy.stop()
+    wait_until(lambda: not row()["connected"], "gone")
+    gone = row()
+    assert gone["gone_since"] == gone["last_seen"] >= gone["as_of"] >= here["as_of"]
+    assert gone["gone_since"] >= stopped, "the farewell counts"
+    head, line = hub.cli("edge", "list").stdout.splitlines()
+    shown = dict(zip(head.split()[-7:], line.split()[-7:]))
+    assert [shown[name] for name in ("connected", "gone_since", "as_of")] == ["no", gone["gone_since"], gone["as_of"]]
+    hub.stop()
+    hub.start()
+    hub.ready()
+    again = row()
+    assert not again["connected"] and again["last_seq"] == 1
+    assert [again[name] for name in ("gone_since", "as_of", "lag_us", "dropped")] == [None] * 4
 
 
 # --- the line between edge and hub

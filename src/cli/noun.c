@@ -38,7 +38,8 @@ static const struct noun {
      "/api/v1/edges",
      "id",
      1 << TENANT,
-     {"id", "tenant", "host", "version", "last_seen", "last_seq", "gaps", "dropped", "lag_us"}},
+     {"id", "tenant", "host", "version", "connected", "gone_since", "last_seq", "gaps", "dropped", "lag_us",
+      "as_of"}},
 };
 
 static const char *value(const struct flag *flags, enum noun_flag flag)

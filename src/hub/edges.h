@@ -14,6 +14,8 @@ enum {
     EDGES_MAX = 65536,
     EDGES_TENANT_MAX = 4096, /* of one tenant, so that none takes all places */
 };
+#define EDGES_SILENT_US                                                                                      \
+    (INT64_C(60) * 1000000) /* who is silent for longer is shown as gone: six keepalives */
 
 struct session;
 
@@ -29,6 +31,7 @@ struct edge {
     struct epoch present, before; /* of the last two processes that greeted */
     int64_t seen_us;              /* hub's clock; 0: not since the hub's start */
     int64_t clock_offset_us;
+    int64_t figures_us; /* hub's clock: when it sent them; 0: not since the hub's start */
     struct frame_figures figures;
     bool run_twice; /* two processes greet in turns */
 };
@@ -55,7 +58,7 @@ MUST_CHECK int edges_save(struct edges *edges, const char *path, struct journal_
 /* Fills an empty table. ERR_NOT_FOUND; ERR_CORRUPT (no progress is left in it then). */
 MUST_CHECK int edges_load(struct edges *edges, const char *path, struct journal_pos *pos, struct err *err);
 
-/* JSON array of the tenant's edges (0: all), as receive.h says. */
-MUST_CHECK int edges_json(struct edges *edges, uint32_t tenant, struct buf *json);
+/* JSON array of the tenant's edges (0: all), as receive.h says. now_us: real time. */
+MUST_CHECK int edges_json(struct edges *edges, uint32_t tenant, int64_t now_us, struct buf *json);
 
 #endif

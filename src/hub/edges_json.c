@@ -12,6 +12,7 @@
 struct listing {
     json_t *array;
     uint32_t tenant;
+    int64_t now_us;
     int rc;
 };
 
@@ -52,24 +53,29 @@ static int set_progress(json_t *object, const struct edge *edge)
     return rc;
 }
 
-static int set_figures(json_t *object, const struct frame_figures *figures)
+/* They are as of when the edge sent them: what it never sent is null, not 0. */
+static int set_figures(json_t *object, const struct edge *edge)
 {
-    int rc = 0;
-#define X(name) rc |= set_u64(object, #name, figures->name);
+    int rc = set_time(object, "as_of", edge->figures_us);
+#define X(name)                                                                                              \
+    rc |= edge->figures_us != 0 ? set_u64(object, #name, edge->figures.name)                                 \
+                                : json_object_set_new(object, #name, json_null());
     FRAME_FIGURES(X)
 #undef X
     return rc;
 }
 
-static json_t *edge_object(const struct edge *edge)
+static json_t *edge_object(const struct edge *edge, int64_t now_us)
 {
     char address[IP_TEXT_BYTES] = "";
+    bool connected = edge->session != NULL && now_us - edge->seen_us <= EDGES_SILENT_US;
     json_t *object = json_object();
     if (edge->seen_us != 0)
         ip_format(&edge->peer, address);
     int rc = json_object_set_new(object, "id", json_string(edge->id));
     rc |= set_u64(object, "tenant", edge->tenant);
-    rc |= json_object_set_new(object, "connected", json_boolean(edge->session != NULL));
+    rc |= json_object_set_new(object, "connected", json_boolean(connected));
+    rc |= set_time(object, "gone_since", connected ? 0 : edge->seen_us);
     rc |= json_object_set_new(object, "run_twice", json_boolean(edge->run_twice));
     rc |= json_object_set_new(object, "host", json_string(edge->host));
     rc |= json_object_set_new(object, "version", json_string(edge->software));
@@ -77,7 +83,7 @@ static json_t *edge_object(const struct edge *edge)
     rc |= set_time(object, "last_seen", edge->seen_us);
     rc |= json_object_set_new(object, "clock_offset_us", json_integer(edge->clock_offset_us));
     rc |= set_progress(object, edge);
-    rc |= set_figures(object, &edge->figures);
+    rc |= set_figures(object, edge);
     if (rc == 0)
         return object;
     json_decref(object);
@@ -89,7 +95,7 @@ static void list(void *arg, struct edge *edge)
     struct listing *listing = arg;
     if (listing->tenant != 0 && edge->tenant != listing->tenant)
         return;
-    if (json_array_append_new(listing->array, edge_object(edge)) != 0)
+    if (json_array_append_new(listing->array, edge_object(edge, listing->now_us)) != 0)
         listing->rc = ERR_NO_MEMORY;
 }
 
@@ -98,9 +104,9 @@ static int append(const char *bytes, size_t n, void *arg)
     return buf_add(arg, bytes, n);
 }
 
-int edges_json(struct edges *edges, uint32_t tenant, struct buf *json)
+int edges_json(struct edges *edges, uint32_t tenant, int64_t now_us, struct buf *json)
 {
-    struct listing listing = {.array = json_array(), .tenant = tenant};
+    struct listing listing = {.array = json_array(), .tenant = tenant, .now_us = now_us};
     if (listing.array == NULL)
         return ERR_NO_MEMORY;
     edges_each(edges, list, &listing);

@@ -6,7 +6,9 @@
 #include "base/test.h"
 #include "edges.h"
 #include "refusal.h"
+#include "session.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -143,6 +145,58 @@ static void the_snapshot_brings_everything_back(void **state)
     (void)unlink(path);
 }
 
+/* The only edge as it is shown at that time. */
+static json_t *shown(struct edges *edges, int64_t now_us)
+{
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    assert_int_equal(edges_json(edges, 7, now_us, &text), 0);
+    json_t *list = json_loadb(text.p, text.n, 0, NULL);
+    assert_int_equal(json_array_size(list), 1);
+    json_t *edge = json_incref(json_array_get(list, 0));
+    json_decref(list);
+    buf_fini(&text);
+    return edge;
+}
+
+static void expect_shown(struct edges *edges, int64_t now_us, bool connected, const char *gone_since,
+                         const char *as_of, json_int_t lag_us)
+{
+    json_t *edge = shown(edges, now_us), *lag = json_object_get(edge, "lag_us");
+    const char *since = json_string_value(json_object_get(edge, "gone_since"));
+    const char *told = json_string_value(json_object_get(edge, "as_of"));
+    assert_int_equal(json_is_true(json_object_get(edge, "connected")), connected);
+    if ((since == NULL) != (gone_since == NULL) || (since != NULL && strcmp(since, gone_since) != 0))
+        fail_msg("gone since %s", since);
+    if ((told == NULL) != (as_of == NULL) || (told != NULL && strcmp(told, as_of) != 0))
+        fail_msg("as of %s", told);
+    assert_int_equal(json_is_null(lag), as_of == NULL);
+    assert_int_equal(json_integer_value(lag), lag_us);
+    json_decref(edge);
+}
+
+static void a_gone_edge_is_shown_as_gone(void **state)
+{
+    (void)state;
+    static const char heard[] = "2023-11-14T22:13:20.000000Z", told[] = "2023-11-14T22:13:17.000000Z";
+    const int64_t now_us = INT64_C(1700000000) * US_PER_SECOND;
+    struct session session = {0};
+    struct edges *edges;
+    assert_int_equal(edges_create(&edges), 0);
+    struct edge *edge = edges_add(edges, 7, SLICE("mx1"));
+    assert_non_null(edge);
+    expect_shown(edges, now_us, false, NULL, NULL, 0); /* of a snapshot: nothing heard, nothing told */
+    edge->session = &session;
+    edge->seen_us = now_us;
+    edge->figures_us = now_us - 3 * US_PER_SECOND;
+    edge->figures.lag_us = 250;
+    expect_shown(edges, now_us + EDGES_SILENT_US, true, NULL, told, 250);
+    expect_shown(edges, now_us + EDGES_SILENT_US + 1, false, heard, told, 250); /* killed: no BYE came */
+    edge->session = NULL;
+    expect_shown(edges, now_us, false, heard, told, 250);
+    edges_destroy(&edges);
+}
+
 static void a_tenant_has_a_bounded_number_of_edges(void **state)
 {
     (void)state;
@@ -232,6 +286,7 @@ int main(void)
         cmocka_unit_test(nothing_counts_before_its_fdatasync),
         cmocka_unit_test(the_oldest_epochs_and_hashes_are_forgotten),
         cmocka_unit_test(the_snapshot_brings_everything_back),
+        cmocka_unit_test(a_gone_edge_is_shown_as_gone),
         cmocka_unit_test(a_tenant_has_a_bounded_number_of_edges),
         cmocka_unit_test(a_damaged_snapshot_is_noticed),
         cmocka_unit_test(refusals_name_each_address_and_do_not_flood),

@@ -97,7 +97,7 @@ static void note_hello(struct edge *edge, const struct peer *peer, const struct 
     remember_text(hello->software, edge->software, sizeof edge->software);
     edge->peer = peer->address;
     edge->figures = hello->figures;
-    edge->seen_us = clock_real_us();
+    edge->seen_us = edge->figures_us = clock_real_us();
     if (__builtin_sub_overflow(hello->clock_us, edge->seen_us, &edge->clock_offset_us))
         edge->clock_offset_us = INT64_MAX;
 }

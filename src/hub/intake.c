@@ -207,6 +207,7 @@ static void take_status(struct intake *in, const struct peer *peer, const struct
     if (session == NULL)
         return;
     session->edge->figures = status->figures;
+    session->edge->figures_us = session->edge->seen_us;
     struct frame frame = {.type = FRAME_SEEN, .seen = {status->greeting, clock_real_us()}};
     intake_queue(in, &peer->route, &frame);
 }
@@ -214,8 +215,10 @@ static void take_status(struct intake *in, const struct peer *peer, const struct
 static void say_bye(struct intake *in, const struct peer *peer, uint32_t greeting)
 {
     struct session *session = sessions_find(in->sessions, &peer->route);
-    if (session != NULL && session->greeting == greeting)
-        sessions_close(in->sessions, session);
+    if (session == NULL || session->greeting != greeting)
+        return;
+    session->edge->seen_us = clock_real_us();
+    sessions_close(in->sessions, session);
 }
 
 static void take_garbage(struct intake *in, const struct peer *peer, int rc)
@@ -353,7 +356,7 @@ void intake_get_stats(struct intake *in, struct receive_stats *out)
 int intake_edges(struct intake *in, uint32_t tenant, struct buf *json)
 {
     pthread_mutex_lock(&in->lock);
-    int rc = edges_json(in->edges, tenant, json);
+    int rc = edges_json(in->edges, tenant, clock_real_us(), json);
     pthread_mutex_unlock(&in->lock);
     return rc;
 }

@@ -41,9 +41,11 @@ MUST_CHECK int receive_start(struct receive **out, const struct receive_options 
 /* Takes no more, makes durable and acks what it has, saves its snapshot, ends the thread. Nulls *receive. */
 void receive_stop(struct receive **receive);
 void receive_get_stats(struct receive *receive, struct receive_stats *out);
-/* JSON array of edges: id, tenant, connected, run_twice, host, version, address, last_seen (RFC 3339 or
- * null), clock_offset_us, epoch (hexadecimal or null), last_seq, records, gaps, gap_records, and the figures
- * that the edge sent (wire/frame.h: depth, spool_bytes, dropped, …, lag_us). Appends to json. Any thread.
+/* JSON array of edges: id, tenant, connected (it has a session and was heard within the last minute),
+ * gone_since (else: when it was last heard), run_twice, host, version, address, last_seen, clock_offset_us,
+ * epoch (hexadecimal or null), last_seq, records, gaps, gap_records, and the figures that the edge sent
+ * (wire/frame.h: depth, spool_bytes, dropped, …, lag_us) with as_of, when it sent them. Times are RFC 3339 or
+ * null; the figures are null when there are none since the hub's start. Appends to json. Any thread.
  * ERR_LIMIT. */
 MUST_CHECK int receive_edges(struct receive *receive, uint32_t tenant /* 0: all */, struct buf *json);
 void receive_public_key(struct receive *receive, char z85[41]);
