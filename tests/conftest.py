@@ -2,6 +2,7 @@
 """Fixtures: a hub with one tenant, a proxy in front of it; both end with the test."""
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -61,3 +62,24 @@ def hub(place, started):
 @pytest.fixture
 def proxy(place, started, hub):
     return started(harness.Proxy(place / "edge-1", hub)).ready()
+
+
+@pytest.fixture
+def disk(place):
+    """An ext4 of its own that can be frozen."""
+    image, at = place / "disk.img", place / "disk"
+    with open(image, "wb") as file:
+        file.truncate(32 << 20)
+    at.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, at], check=True)
+    frozen = []
+
+    def freeze(on):
+        if on != bool(frozen):
+            subprocess.run(["fsfreeze", "-f" if on else "-u", at], check=True)
+            frozen.append(1) if on else frozen.clear()
+
+    yield at, freeze
+    freeze(False)
+    subprocess.run(["umount", "-l", at], check=True)

@@ -90,3 +90,27 @@ def test_kill_loses_and_doubles_nothing(direct):
     wait_until(lambda: requests(direct) == 150, "every answered request in the store")
     messages = json.loads(direct.cli("query", "--measure", "messages", "--since", "1d", "--json").stdout)
     assert messages["rows"] == [{"messages": 150}]
+
+
+def test_a_hung_disk_holds_nobody(place, started, disk):
+    """An address that comes for the first time has its spool made, on a disk that hangs just then: it is answered,
+    and so are the others; what all of them asked is kept."""
+    at, freeze = disk
+    settings = {"policy_listen": f"127.0.0.1:{free_port()}", "data": str(at / "data"), "journal_max": "8M"}
+    hub = started(Hub(place / "hub", settings)).ready()
+    hub.load(KEYS)
+    port = int(settings["policy_listen"].split(":")[1])
+    wait_until(lambda: hub.metrics()["mail_analytics_direct_inlets"] == 2, "both hosts are known")
+    ask(port, "127.0.0.1", 0, 10)
+    wait_until(lambda: requests(hub) == 10, "its spool is open")
+    freeze(True)
+    seconds = []
+    with From(port, "127.0.1.9") as new, From(port, "127.0.0.1") as known:
+        for i in range(20):
+            seconds.append(new.ask(request(instance=f"new.{i}", recipient="u@example.com")))
+            seconds.append(known.ask(request(instance=f"known.{i}", recipient="u@example.com")))
+    freeze(False)
+    # The machine of the test may be late for a moment; a disk that holds answers is late until it is unfrozen.
+    assert sorted(seconds)[35] < 0.055, seconds
+    wait_until(lambda: requests(hub) == 50, "all of it in the store")
+    assert hub.metrics()["mail_analytics_direct_lost_total"] == 0

@@ -288,27 +288,6 @@ def test_kill_and_restart_lose_nothing(edge):
     assert len(kept) - len(expected) <= len(request(instance="kill.100000")), "at most the one that was cut off more"
 
 
-@pytest.fixture
-def disk(place):
-    """An ext4 of its own that can be frozen."""
-    image, at = place / "disk.img", place / "disk"
-    with open(image, "wb") as file:
-        file.truncate(32 << 20)
-    at.mkdir()
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, at], check=True)
-    frozen = []
-
-    def freeze(on):
-        if on != bool(frozen):
-            subprocess.run(["fsfreeze", "-f" if on else "-u", at], check=True)
-            frozen.append(1) if on else frozen.clear()
-
-    yield at, freeze
-    freeze(False)
-    subprocess.run(["umount", "-l", at], check=True)
-
-
 @pytest.mark.parametrize("sync", ["interval", "always"])
 def test_a_hung_disk_does_not_hold_answers(place, started, disk, sync, record_property):
     at, freeze = disk

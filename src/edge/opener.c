@@ -63,7 +63,7 @@ static int open_uplink(struct opener *opener, struct err *err)
     int rc = uplink_start(&opener->uplink, options->uplink, opener->spool, err);
     if (rc == 0 || rc == ERR_CONFIG)
         return rc;
-    log_error("nothing is sent, records only gather in %s: %s; mend it, then reload",
+    log_error("nothing is sent, records only gather in %s: %s; mend it, then reload (a hub: restart)",
               options->spool.journal.dir, err_detail(err));
     return 0;
 }
@@ -138,6 +138,7 @@ int opener_start(struct opener **out, const struct opener_options *options, stru
     if (opener == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory to open the spool");
     opener->options = *options;
+    opener->patient = options->patient;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -14,6 +14,7 @@ struct opener;
 
 struct opener_options {
     int (*prepare)(void *arg, struct err *err); /* before each attempt, on the opener's thread; may be NULL */
+    bool patient; /* every failure is tried again, that of the first attempt too */
     struct spool_options spool;
     const struct uplink_options *uplink; /* NULL: records only gather */
     void (*synced)(void *arg);           /* as spool_on_sync; may be NULL */

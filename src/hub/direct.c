@@ -22,7 +22,7 @@ struct direct {
     struct direct_options options;
     uv_loop_t loop;
     pthread_t thread;
-    uv_async_t stop;
+    uv_async_t stop, opened; /* opened: the inlets' threads → the loop, which it doesn't keep alive */
     struct account *account;
     uint64_t generation;
     struct listener *listener;
@@ -58,7 +58,7 @@ static void open_inlet(struct direct *direct, uint32_t tenant, const struct ip *
         return;
     }
     struct inlet **slot = &direct->inlets[direct->inlet_count];
-    if (inlet_open(slot, &direct->options.inlet, direct->account, tenant, address, &err) != 0) {
+    if (inlet_open(slot, &direct->options.inlet, tenant, address, &err) != 0) {
         log_warning("policy_listen: %s can't be served [%s]", text, err_detail(&err));
         return;
     }
@@ -84,7 +84,8 @@ static bool admit(void *arg, const struct ip *peer)
 static int keep(void *arg, const struct ip *peer, int64_t ts_us, struct slice request, uint64_t *seq)
 {
     struct inlet *inlet = find_inlet(arg, peer);
-    return inlet != NULL ? inlet_keep(inlet, ts_us, request, seq) : ERR_DENIED;
+    *seq = 0; /* nothing waits for a sync here */
+    return inlet != NULL ? inlet_keep(inlet, ts_us, request) : ERR_DENIED;
 }
 
 struct wanted {
@@ -123,6 +124,19 @@ static void look_again(struct direct *direct)
             open_inlet(direct, tenant, &wanted.addresses[i]);
 }
 
+static void on_opened(uv_async_t *async)
+{
+    struct direct *direct = async->data;
+    for (size_t i = 0; i < direct->inlet_count; i++)
+        inlet_settle(direct->inlets[i]);
+}
+
+/* On an inlet's thread. */
+static void wake_loop(void *arg)
+{
+    (void)uv_async_send(arg);
+}
+
 static void on_tick(void *arg)
 {
     struct direct *direct = arg;
@@ -130,9 +144,9 @@ static void on_tick(void *arg)
     const struct listener_stats *stats = listener_get_stats(direct->listener);
     if (account_generation(direct->account, &generation, NULL) == 0 && generation != direct->generation) {
         look_again(direct);
-        /* making a inlet may have written a key of its own */
-        direct->generation = account_generation(direct->account, &generation, NULL) == 0 ? generation : 0;
+        direct->generation = generation;
     }
+    on_opened(&direct->opened); /* what did not fit into a ring goes now */
     pthread_mutex_lock(&direct->lock);
     direct->stats = (struct direct_stats){direct->inlet_count, stats->open, stats->refused, stats->requests,
                                           stats->answered_lost};
@@ -212,9 +226,14 @@ static int prepare(struct direct *direct, struct err *err)
 /* The thread has ended, or never began. */
 static void release(struct direct *direct)
 {
+    bool closed = true;
     for (size_t i = 0; i < direct->inlet_count; i++)
-        inlet_close(&direct->inlets[i], DRAIN_US);
+        closed = inlet_close(&direct->inlets[i], DRAIN_US) && closed;
     account_close(&direct->account);
+    if (!closed) /* somebody may still want to wake the loop */
+        return;
+    uv_close((uv_handle_t *)&direct->opened, NULL);
+    run(direct);
     (void)uv_loop_close(&direct->loop);
     pthread_mutex_destroy(&direct->lock);
     free(direct);
@@ -224,12 +243,17 @@ int direct_start(struct direct **out, const struct direct_options *options, stru
 {
     struct direct *direct = calloc(1, sizeof *direct);
     if (direct == NULL || uv_loop_init(&direct->loop) != 0 || pthread_mutex_init(&direct->lock, NULL) != 0 ||
-        uv_async_init(&direct->loop, &direct->stop, on_stop) != 0) {
+        uv_async_init(&direct->loop, &direct->stop, on_stop) != 0 ||
+        uv_async_init(&direct->loop, &direct->opened, on_opened) != 0) {
         free(direct); /* at start-up: the process ends with this error */
         return err_set(err, ERR_NO_MEMORY, "no memory for policy_listen");
     }
     direct->options = *options;
-    direct->stop.data = direct;
+    direct->stop.data = direct->opened.data = direct;
+    uv_unref((uv_handle_t *)&direct->opened);
+    direct->options.inlet.account_path = direct->options.account_path;
+    direct->options.inlet.opened = wake_loop;
+    direct->options.inlet.arg = &direct->opened;
     int rc = prepare(direct, err);
     if (rc == 0) {
         *out = direct;

@@ -5,7 +5,8 @@
  * the tenant. Each address becomes an edge of its own (inlet.h): `instance` counts per Postfix server, so
  * two of them must never share one. A thread with its own loop: nothing here waits for the hub's loop, or
  * holds it. An address that is named by itself is made ready at start, one within a network at its first
- * connection, which waits for the disk then. Bounds: DIRECT_INLETS, DIRECT_CONNECTIONS.
+ * connection; each on a thread of its own (inlet.h), so that a disk that hangs holds no answers. Bounds:
+ * DIRECT_INLETS, DIRECT_CONNECTIONS.
  */
 #ifndef HUB_DIRECT_H
 #define HUB_DIRECT_H
@@ -19,7 +20,7 @@ struct direct;
 struct direct_options {
     const char *listen; /* as endpoint_parse takes it */
     const char *account_path;
-    struct inlet_options inlet; /* all strings outlive it */
+    struct inlet_options inlet; /* dir, server, server_key; all strings outlive it */
 };
 
 struct direct_stats {
