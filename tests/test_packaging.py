@@ -87,6 +87,8 @@ def test_packages_hold_what_they_should(packages):
     for path in ("./usr/sbin/policy-proxy", "./usr/lib/systemd/system/policy-proxy.socket",
                  "./usr/lib/systemd/system/policy-proxy.service", "./usr/share/man/man8/policy-proxy.8.gz"):
         assert path in contents(proxy)
+    assert "./usr/share/doc/mail-analytics/event.md" in contents(hub)  # which the command line names
+    assert "./usr/share/doc/policy-proxy/postfix.md" in contents(proxy)
     assert "duckdb" not in contents(proxy)
     assert proxy.stat().st_size < 2 * 1024 * 1024
     depends = subprocess.run(["dpkg-deb", "--field", proxy, "Depends"], capture_output=True, text=True, check=True).stdout

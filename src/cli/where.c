@@ -43,7 +43,7 @@ static int split(struct slice text, struct condition *out, struct err *err)
     out->value = (struct slice){equals + 1, text.n - (size_t)(equals + 1 - text.p)};
     if (event_column(name, &out->column) != 0)
         return err_set(err, ERR_USAGE,
-                       "--where '%.*s': there is no column '%.*s' (docs/reference/event.md lists them)",
+                       "--where '%.*s': there is no column '%.*s' (event.md of the documentation lists them)",
                        shown, text.p, name.n < 60 ? (int)name.n : 60, name.p);
     return 0;
 }

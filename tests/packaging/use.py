@@ -46,11 +46,20 @@ def configure(key, server_key):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def enabled():
+    """Units that start with the machine, and those that a removal has masked."""
+    links = [path for path in (root / "etc/systemd/system").rglob("*") if path.is_symlink()]
+    ours = [path for path in links if path.name.startswith(("mail-analytics", "policy-proxy"))]
+    return ({path.name for path in ours if path.parent.name.endswith(".wants")},
+            {path.name for path in ours if path.readlink() == pathlib.Path("/dev/null")})
+
+
 def main():
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", root / "dev/shm"], check=True)
 
+    assert enabled() == ({"mail-analytics.service"}, set())  # the proxy waits for its keys
     start("mail-analytics", "/usr/bin/mail-analytics", "serve")
     wait_until(lambda: (root / "var/lib/mail-analytics/control.sock").exists(), "the hub's control socket")
     inside("mail-analytics", "tenant", "add", "acme")
@@ -77,7 +86,10 @@ def main():
     for name, child in reversed(children):
         child.terminate()
         assert child.wait(60) == 0, f"{name} ended with {child.returncode}"
+    inside("dpkg", "--remove", "policy-proxy", "mail-analytics")
+    assert enabled()[1] == {"mail-analytics.service", "policy-proxy.service", "policy-proxy.socket"}
     inside("dpkg", "--purge", "policy-proxy", "mail-analytics")
+    assert enabled() == (set(), set())
     assert not (root / "var/lib/mail-analytics").exists()
     assert not (root / "etc/mail-analytics/policy-proxy.conf").exists()
 
