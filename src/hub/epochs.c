@@ -140,6 +140,27 @@ void epochs_confirm(struct epochs *epochs)
     epochs->staged_gaps = epochs->staged_gap_records = epochs->staged_records = 0;
 }
 
+/* A ring that was written around has nothing older left: its places are empty then. */
+static void forget_staged(struct epochs_item *item)
+{
+    while (item->ring_count > 0) {
+        struct epochs_hash *latest = &item->ring[(item->ring_count - 1) % EPOCHS_HASHES];
+        if (latest->first_seq <= item->last)
+            return;
+        *latest = (struct epochs_hash){0};
+        item->ring_count--;
+    }
+}
+
+void epochs_unstage(struct epochs *epochs)
+{
+    for (size_t i = 0; i < epochs->count; i++) {
+        forget_staged(&epochs->items[i]);
+        epochs->items[i].staged_last = epochs->items[i].last;
+    }
+    epochs->staged_gaps = epochs->staged_gap_records = epochs->staged_records = 0;
+}
+
 uint64_t epochs_last(const struct epochs *epochs, const struct epoch *epoch)
 {
     const struct epochs_item *item = find(epochs, epoch);

@@ -61,6 +61,8 @@ void epochs_begin(struct epochs *epochs, const struct epoch *epoch, uint64_t las
 /* For an EPOCHS_NEW batch of a reserved epoch. */
 void epochs_stage(struct epochs *epochs, const struct epochs_batch *batch);
 void epochs_confirm(struct epochs *epochs);
+/* Nothing is staged any more. What is still in the journal may be staged again, in order. */
+void epochs_unstage(struct epochs *epochs);
 uint64_t epochs_last(const struct epochs *epochs, const struct epoch *epoch); /* confirmed; 0: nothing */
 
 /* The snapshot of one edge. ERR_CORRUPT, ERR_NO_MEMORY; what was read before an error is kept. */

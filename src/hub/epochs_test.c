@@ -74,6 +74,37 @@ static void nothing_counts_before_its_fdatasync(void **state)
     epochs_fini(&epochs);
 }
 
+/* What a failed disk took was never there; with few batches staged, and with more than hashes are kept. */
+static void what_was_staged_can_be_taken_back(void **state)
+{
+    (void)state;
+    for (uint32_t staged = 1; staged <= 2 * EPOCHS_HASHES; staged += 5) {
+        struct epochs epochs = {0};
+        struct epoch one = {{1}}, two = {{2}};
+        struct epochs_batch last = batch_of(1, 191, 10, 19), next = batch_of(1, 201, 10, 7);
+        struct epochs_batch taken_back = batch_of(1, 241, 10, 203);
+        for (uint32_t i = 0; i < 20; i++)
+            stage(&epochs, batch_of(1, 1 + 10 * i, 10, i));
+        epochs_confirm(&epochs);
+        stage(&epochs, batch_of(2, 5, 5, 300));
+        for (uint32_t i = 0; i < staged; i++)
+            stage(&epochs, batch_of(1, 211 + 10 * i, 10, 200 + i));
+        epochs_unstage(&epochs);
+        assert_int_equal(epochs_judge(&epochs, &last),
+                         staged < EPOCHS_HASHES ? EPOCHS_KNOWN : EPOCHS_PARTIAL);
+        stage(&epochs, next); /* cut otherwise than before */
+        assert_int_equal(epochs_judge(&epochs, &next), EPOCHS_KNOWN);
+        epochs_confirm(&epochs);
+        assert_int_equal(epochs_last(&epochs, &one), 210);
+        assert_int_equal(epochs_last(&epochs, &two), 0);
+        assert_int_equal(epochs.records, 210);
+        assert_int_equal(epochs.gaps, 0);
+        stage(&epochs, batch_of(1, 211, 100, 9));
+        assert_int_equal(epochs_judge(&epochs, &taken_back), EPOCHS_PARTIAL);
+        epochs_fini(&epochs);
+    }
+}
+
 static void the_oldest_epochs_and_hashes_are_forgotten(void **state)
 {
     (void)state;
@@ -284,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches_are_judged),
         cmocka_unit_test(nothing_counts_before_its_fdatasync),
+        cmocka_unit_test(what_was_staged_can_be_taken_back),
         cmocka_unit_test(the_oldest_epochs_and_hashes_are_forgotten),
         cmocka_unit_test(the_snapshot_brings_everything_back),
         cmocka_unit_test(a_gone_edge_is_shown_as_gone),

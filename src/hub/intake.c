@@ -82,12 +82,16 @@ static struct session *session_of(struct intake *in, const struct peer *peer, ui
     return NULL;
 }
 
-static void ack_later(struct intake *in, const struct session *session, const struct frame_batch *batch)
+/* seq: of the journal record, 0 when there was none to write. */
+static void ack_later(struct intake *in, const struct session *session, const struct epochs_batch *batch,
+                      uint64_t seq, size_t bytes)
 {
-    in->acks[in->ack_count++] = (struct intake_ack){session->route,
-                                                    session->greeting,
-                                                    {batch->epoch, batch->first_seq + batch->count - 1},
-                                                    session->edge};
+    in->acks[in->ack_count++] = (struct intake_ack){.route = session->route,
+                                                    .greeting = session->greeting,
+                                                    .batch = *batch,
+                                                    .seq = seq,
+                                                    .bytes = bytes,
+                                                    .edge = session->edge};
 }
 
 /* The edge measured its offset over a round trip; that a frame can't arrive before it was made bounds it. */
@@ -100,7 +104,7 @@ static int64_t clock_offset(const struct frame_batch *batch, int64_t now_us)
 }
 
 static int append(struct intake *in, const struct session *session, const struct frame_batch *batch,
-                  struct err *err)
+                  uint64_t *seq, struct err *err)
 {
     int64_t now_us = clock_real_us();
     struct commit commit = {.tenant = session->tenant,
@@ -119,7 +123,7 @@ static int append(struct intake *in, const struct session *session, const struct
     if (rc != 0)
         return err_set(err, rc, "a batch cannot be encoded: %s", err_text(rc));
     pthread_mutex_unlock(&in->lock);
-    rc = journal_append(in->journal, COMMIT_BATCH, now_us, buf_slice(&in->commit), NULL, err);
+    rc = journal_append(in->journal, COMMIT_BATCH, now_us, buf_slice(&in->commit), seq, err);
     pthread_mutex_lock(&in->lock);
     return rc;
 }
@@ -134,22 +138,72 @@ static void journal_failed(struct intake *in, const struct err *err)
     in->journal_broken = true;
 }
 
+/* ---- what a failed disk took -----------------------------------------------------------------
+ * Its edges were not acked and have it still: they are told to greet, and go on from what is here.
+ */
+
+static bool is_lost(const struct intake_ack *ack, uint64_t first_lost)
+{
+    if (ack->seq != 0)
+        return ack->seq >= first_lost;
+    return epochs_judge(&ack->edge->epochs, &ack->batch) != EPOCHS_KNOWN; /* it came twice and is lost */
+}
+
+static void send_back(struct intake *in, const struct intake_ack *ack)
+{
+    struct session *session = sessions_find(in->sessions, &ack->route);
+    if (session != NULL && session->greeting == ack->greeting)
+        intake_expel(in, session, ack->greeting, REFUSAL_RESYNC,
+                     "the hub's disk lost what was not acked yet: greet anew");
+}
+
+/* After a failure of the journal. What is left is staged anew; what is not gets no ack. */
+static void give_up_lost(struct intake *in)
+{
+    uint64_t first, last;
+    size_t kept = 0, lost = 0;
+    if (!journal_take_lost(in->journal, &first, &last))
+        return;
+    in->staged_batches = in->staged_bytes = 0;
+    for (size_t i = 0; i < in->ack_count; i++)
+        epochs_unstage(&in->acks[i].edge->epochs);
+    for (size_t i = 0; i < in->ack_count; i++) {
+        const struct intake_ack ack = in->acks[i];
+        if (is_lost(&ack, first)) {
+            send_back(in, &ack);
+            lost += ack.seq != 0;
+            continue;
+        }
+        if (ack.seq != 0) {
+            epochs_stage(&ack.edge->epochs, &ack.batch);
+            in->staged_batches++;
+            in->staged_bytes += ack.bytes;
+        }
+        in->acks[kept++] = ack;
+    }
+    in->ack_count = kept;
+    log_warning("journal's disk lost %zu batches that were not acked, their edges send them again: check it",
+                lost);
+}
+
 static void take_new(struct intake *in, struct session *session, const struct frame_batch *batch,
                      const struct epochs_batch *identity)
 {
     struct err err = {0};
+    uint64_t seq = 0;
     int rc = epochs_reserve(&session->edge->epochs, &batch->epoch);
     if (rc == 0)
-        rc = append(in, session, batch, &err);
+        rc = append(in, session, batch, &seq, &err);
     if (rc != 0) {
         journal_failed(in, &err);
         intake_expel(in, session, batch->greeting, REFUSAL_FULL, frame_refusal_text(REFUSAL_FULL));
+        give_up_lost(in);
         return;
     }
     epochs_stage(&session->edge->epochs, identity);
     in->staged_batches++;
     in->staged_bytes += batch->body.n;
-    ack_later(in, session, batch);
+    ack_later(in, session, identity, seq, batch->body.n);
 }
 
 static void forked(struct intake *in, struct session *session, const struct frame_batch *batch)
@@ -190,7 +244,7 @@ static void take_batch(struct intake *in, const struct peer *peer, const struct 
         break;
     case EPOCHS_KNOWN:
         in->stats.duplicates++;
-        ack_later(in, session, batch);
+        ack_later(in, session, &identity, 0, 0);
         break;
     case EPOCHS_PARTIAL:
         intake_expel(in, session, batch->greeting, REFUSAL_RESYNC, "part of the batch is stored: greet anew");
@@ -235,9 +289,10 @@ static void take_garbage(struct intake *in, const struct peer *peer, int rc)
 }
 
 /* ---- commit ----------------------------------------------------------------------------------
- * What the journal took it keeps, even when its fdatasync fails (journal.h): it will be durable under the
- * same seq once the disk works again. So what is staged stays staged, its acks wait, and nobody is welcomed
- * meanwhile: an edge that sent the same again would have it stored twice.
+ * What the journal took it keeps, even when its fdatasync fails (journal.h), unless it says otherwise
+ * (give_up_lost): it will be durable under the same seq once the disk works again. So what is staged stays
+ * staged, its acks wait, and nobody is welcomed meanwhile: an edge that sent the same again would have it
+ * stored twice.
  */
 
 bool intake_full(const struct intake *in)
@@ -249,7 +304,9 @@ static void ack_all(struct intake *in)
 {
     for (size_t i = 0; i < in->ack_count; i++) {
         const struct intake_ack *ack = &in->acks[i];
-        struct frame frame = {.type = FRAME_ACK, .ack = {ack->greeting, ack->progress}};
+        const struct frame_progress progress = {ack->batch.epoch,
+                                                ack->batch.first_seq + ack->batch.count - 1};
+        struct frame frame = {.type = FRAME_ACK, .ack = {ack->greeting, progress}};
         intake_queue(in, &ack->route, &frame);
     }
     in->stats.acks += in->ack_count;
@@ -286,6 +343,7 @@ static int commit(struct intake *in)
     int rc = sync_journal(in, &err);
     if (rc != 0) {
         journal_failed(in, &err);
+        give_up_lost(in);
         in->sync_again_us = clock_monotonic_us() + SYNC_AGAIN_US;
         return rc;
     }

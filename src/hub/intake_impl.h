@@ -19,7 +19,9 @@ enum { INTAKE_PATH_BYTES = 4096 };
 struct intake_ack {
     struct route route;
     uint32_t greeting;
-    struct frame_progress progress;
+    struct epochs_batch batch;
+    uint64_t seq; /* of its journal record; 0: the batch was known, this is but another ack */
+    size_t bytes; /* of its body */
     struct edge *edge;
 };
 

@@ -251,7 +251,8 @@ static int seal(struct journal *journal, struct err *err)
     return 0;
 }
 
-/* Copies the records of a suspect file from offset on into the segment now being written. */
+/* Copies the records of a suspect file from offset on into the segment now being written: all that are
+ * intact, or all up to the first damage when there is somebody who can send the rest again. */
 static int copy_unsynced(struct journal *journal, struct source *from, uint64_t offset, uint64_t end,
                          uint64_t *copied, struct err *err)
 {
@@ -259,7 +260,7 @@ static int copy_unsynced(struct journal *journal, struct source *from, uint64_t 
     const uint8_t *bytes;
     int rc = 0;
     source_seek(from, offset);
-    while (rc == 0 || rc == ERR_CORRUPT) {
+    while (rc == 0 || (rc == ERR_CORRUPT && !journal->keep_unretired)) {
         from->limit = end;
         from->sealed = true; /* go on behind damage */
         rc = source_next(from, &record, &bytes, err);
@@ -270,7 +271,18 @@ static int copy_unsynced(struct journal *journal, struct source *from, uint64_t 
         rc = put(journal, &part, 1, part.iov_len, &what, err);
         *copied += rc == 0;
     }
-    return rc == ERR_END ? 0 : rc;
+    return rc == ERR_END || rc == ERR_CORRUPT ? 0 : rc;
+}
+
+/* From the first record that did not come back on: what the owner is to be told. */
+static void note_lost(struct journal *journal, const struct segment *old, uint64_t copied)
+{
+    uint64_t kept = copied != 0 ? journal->active.summary.last_seq : journal->synced_summary.last_seq;
+    uint64_t first = kept != 0 ? kept + 1 : old->summary.first_seq;
+    if (journal->lost_first == 0 || first < journal->lost_first)
+        journal->lost_first = first;
+    if (old->summary.last_seq > journal->lost_last)
+        journal->lost_last = old->summary.last_seq;
 }
 
 /* Takes the suspect segment back to its last good sync in file and list. */
@@ -292,13 +304,33 @@ static void cut_suspect(struct journal *journal, const struct segment *old, int 
         journal->bytes -= listed->file_bytes - listed->summary.end;
         listed->file_bytes = listed->summary.end;
     }
-    journal->cursor.dropped += lost;
+    journal->cursor.dropped += journal->keep_unretired ? 0 : lost;
     journal->appended -= copied;
     pthread_mutex_unlock(&journal->state);
     log_warning("journal %s: a sync failed; %lu records were written again, %lu are lost; check the disk",
                 journal->dir, (unsigned long)copied, (unsigned long)lost);
-    if (lost != 0 && journal_store_cursor(journal, true, false, NULL) != 0)
+    if (lost != 0 && journal->keep_unretired)
+        note_lost(journal, old, copied);
+    else if (lost != 0 && journal_store_cursor(journal, true, false, NULL) != 0)
         log_warning("journal %s: the count of lost records could not be stored", journal->dir);
+}
+
+/* The header can be among what the disk took; it is known. */
+static int read_suspect(struct journal *journal, struct source *from, const struct segment *old,
+                        struct err *err)
+{
+    uint8_t header[SEGMENT_HEADER_BYTES];
+    struct iovec part = {header, sizeof header};
+    struct segment_header fields = {old->number, old->summary.first_seq, clock_real_us(), old->epoch};
+    int rc = ERR_CORRUPT;
+    for (int i = 0; rc == ERR_CORRUPT && i < 2; i++) {
+        int fd = fcntl(journal->fd, F_DUPFD_CLOEXEC, 0);
+        segment_header_encode(&fields, header);
+        if (i > 0 && write_at(journal->fd, &part, 1, sizeof header, 0) != 0)
+            log_warning("journal %s: a header could not be written again [%m]", journal->dir);
+        rc = fd >= 0 ? source_take(from, fd, err) : err_set(err, ERR_IO, "no descriptor left");
+    }
+    return rc;
 }
 
 /* The file can't be trusted beyond its last good sync, even if a later fdatasync answers 0 (the kernel
@@ -316,9 +348,9 @@ static int salvage(struct journal *journal, struct err *err)
     rc = segment_reserve(journal);
     pthread_mutex_unlock(&journal->state);
     source_init(&from);
-    int fd = journal->fd, read_fd = rc == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    rc = read_fd >= 0 ? source_take(&from, read_fd, err)
-                      : err_set(err, ERR_IO, "no descriptor or memory left");
+    int fd = journal->fd;
+    rc = rc == 0 ? read_suspect(journal, &from, &old, err)
+                 : err_set(err, rc, "journal %s: out of memory", journal->dir);
     begin(journal, &old.epoch);
     if (rc == 0)
         rc = copy_unsynced(journal, &from, old.synced, old.summary.end, &copied, err);
@@ -349,6 +381,16 @@ static int salvage(struct journal *journal, struct err *err)
     return rc;
 }
 
+/* After a failed sync nothing goes on before what it held is safe, or its owner told that it is not. */
+static int get_over_failure(struct journal *journal, struct err *err)
+{
+    int rc = journal->suspect ? salvage(journal, err) : 0;
+    if (rc == 0 && journal->lost_first != 0)
+        rc =
+            err_set(err, ERR_IO, "journal %s: the disk took records that were not durable yet", journal->dir);
+    return rc;
+}
+
 /* Room for need more bytes on disk below max_bytes, and for one more segment in the list. */
 static int make_room(struct journal *journal, uint64_t need, struct err *err)
 {
@@ -374,7 +416,7 @@ static int make_room(struct journal *journal, uint64_t need, struct err *err)
 /* Has a segment to write `bytes` of this epoch into. */
 static int prepare(struct journal *journal, const struct epoch *epoch, uint64_t bytes, struct err *err)
 {
-    int rc = journal->suspect ? salvage(journal, err) : 0;
+    int rc = get_over_failure(journal, err);
     if (rc == 0)
         rc = make_room(journal, bytes + SEGMENT_HEADER_BYTES + SEGMENT_FOOTER_BYTES, err);
     if (rc != 0)
@@ -404,14 +446,10 @@ int active_append(struct journal *journal, const struct epoch *epoch, const stru
 int active_sync(struct journal *journal, struct err *err)
 {
     struct err ignored;
-    if (journal->suspect) {
-        int rc = salvage(journal, err);
-        if (rc != 0)
-            return rc;
-    }
-    if (journal->fd < 0 || journal->active.synced == journal->active.summary.end)
-        return 0;
-    int rc = make_durable(journal, err);
+    int rc = get_over_failure(journal, err);
+    if (rc != 0 || journal->fd < 0 || journal->active.synced == journal->active.summary.end)
+        return rc;
+    rc = make_durable(journal, err);
     if (rc == 0)
         publish_synced(journal);
     else

@@ -50,10 +50,12 @@ struct journal {
     uint64_t sync_count, sync_total_us, sync_max_us;
 
     /* writer thread */
-    int fd;                /* of the segment being written; -1: none */
-    bool listed;           /* it has its header and a record, and is the last of segments */
-    bool name_synced;      /* its directory entry is durable */
-    bool suspect;          /* an fdatasync failed: what it holds beyond synced must be written again */
+    int fd;           /* of the segment being written; -1: none */
+    bool listed;      /* it has its header and a record, and is the last of segments */
+    bool name_synced; /* its directory entry is durable */
+    bool suspect;     /* an fdatasync failed: what it holds beyond synced must be written again */
+    uint64_t lost_first,
+        lost_last;         /* what that could not bring back and the owner was not told; 0: nothing */
     struct segment active; /* copy of what is in the list */
     struct segment_summary synced_summary; /* its summary at the last good sync */
     int spare_fd;                          /* an empty file for the next segment; -1: none */

@@ -274,6 +274,14 @@ int journal_sync(struct journal *journal, struct err *err)
     return rc;
 }
 
+bool journal_take_lost(struct journal *journal, uint64_t *first, uint64_t *last)
+{
+    *first = journal->lost_first;
+    *last = journal->lost_last;
+    journal->lost_first = journal->lost_last = 0;
+    return *first != 0;
+}
+
 void journal_on_sync(struct journal *journal, void (*synced)(void *arg), void *arg)
 {
     journal->on_sync = synced;

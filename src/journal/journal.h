@@ -16,7 +16,9 @@
  *     half-written. Without inodes the present segment grows beyond segment_bytes rather than refuse.
  *   - fdatasync failing: the segment is never trusted beyond its last good sync. What was appended since is
  *     read back, checked and written to a new segment, under the same seqs; until that works, append and sync
- *     answer ERR_IO. What can't be read back is counted (journal_stats.dropped).
+ *     answer ERR_IO. What can't be read back is counted (journal_stats.dropped). With keep_unretired nothing
+ *     is kept behind the first record that can't be read back: journal_take_lost tells which seqs are gone,
+ *     so that their source can send them again in order, and they count as dropped nowhere.
  *   - Over max_bytes: the newest records. Whole oldest segments go, and the records in them that no reader
  *     had passed (journal_retire) are counted exactly, across restarts (journal_stats.dropped).
  *     With keep_unretired nothing unretired goes: journal_append answers ERR_FULL.
@@ -50,7 +52,8 @@ struct journal_options {
     uint64_t max_bytes;     /* of all segments together, on disk */
     uint64_t segment_bytes; /* a segment is sealed at this size; 0: a sixteenth of max_bytes, 1 to 64 MiB;
                                never more than a quarter of max_bytes */
-    bool keep_unretired;    /* over max_bytes: refuse the new (ERR_FULL) rather than drop the unread */
+    bool keep_unretired;    /* over max_bytes: refuse the new (ERR_FULL) rather than drop the unread; what a
+                               failed disk takes is told (journal_take_lost) */
     int compress_level; /* zstd level for sealed segments in journal_maintain; 0: leave them as they are */
 };
 
@@ -103,6 +106,11 @@ MUST_CHECK int journal_append(struct journal *journal, uint16_t kind, int64_t ts
 
 /* Makes everything appended durable (fdatasync) and visible to readers. ERR_IO, ERR_FULL. */
 MUST_CHECK int journal_sync(struct journal *journal, struct err *err);
+
+/* With keep_unretired: the unsynced records that a failed disk took, *first to *last of the present epoch,
+ * all that was appended from *first on. Told once; until then append and sync answer ERR_IO, so it is enough
+ * to ask when one of them failed. False: none. Writer thread. */
+bool journal_take_lost(struct journal *journal, uint64_t *first, uint64_t *last);
 
 /* Everything before pos was dealt with by all who need it; whole segments before it may go. Records before
  * pos never count as dropped. Durable lazily: after a crash some may be read again. */

@@ -15,7 +15,7 @@ ssize_t __wrap_pwritev64(int fd, const struct iovec *parts, int n, off_t at);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
-static bool hanging, writes_hanging, returns_hanging;
+static bool hanging, writes_hanging, syncs_hanging, returns_hanging;
 static unsigned waiting, sync_failures, write_failures;
 static int sync_errnum, write_errnum;
 
@@ -31,6 +31,14 @@ void disk_hang_writes(bool hang)
 {
     pthread_mutex_lock(&lock);
     writes_hanging = hang;
+    pthread_cond_broadcast(&released);
+    pthread_mutex_unlock(&lock);
+}
+
+void disk_hang_syncs(bool hang)
+{
+    pthread_mutex_lock(&lock);
+    syncs_hanging = hang;
     pthread_cond_broadcast(&released);
     pthread_mutex_unlock(&lock);
 }
@@ -73,7 +81,7 @@ static int pass(bool write, unsigned *failures, const int *errnum)
     int result = 0;
     pthread_mutex_lock(&lock);
     waiting++;
-    while (hanging || (write && writes_hanging))
+    while (hanging || (write ? writes_hanging : syncs_hanging))
         pthread_cond_wait(&released, &lock);
     waiting--;
     if (*failures != 0) {

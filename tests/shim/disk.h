@@ -12,6 +12,7 @@ void disk_hang(bool hang);                         /* writes and syncs wait unti
 void disk_fail_syncs(int errnum, unsigned times);  /* the next fdatasyncs */
 void disk_fail_writes(int errnum, unsigned times); /* the next writes, after half their bytes */
 void disk_hang_writes(bool hang);                  /* writes only */
+void disk_hang_syncs(bool hang);                   /* syncs only */
 void disk_hang_after_writes(bool hang);            /* writes are done, but do not return */
 unsigned disk_waiting(void);                       /* calls that hang now */
 
