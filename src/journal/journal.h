@@ -119,8 +119,9 @@ MUST_CHECK int journal_retire(struct journal *journal, struct journal_pos pos, s
 struct journal_pos journal_retired(const struct journal *journal);
 
 /* Background work in small steps (each may take as long as one segment takes to compress): compresses one
- * sealed segment, or removes retired ones whose newest record is older than keep_us. *worked says whether
- * there was anything to do. */
+ * sealed segment, or removes a retired one whose newest record is older than keep_us, by its own time stamp
+ * or by that of a segment behind it (so that a clock that was ahead keeps nothing for ever). *worked says
+ * whether there was anything to do. */
 MUST_CHECK int journal_maintain(struct journal *journal, int64_t now_us, int64_t keep_us, bool *worked,
                                 struct err *err);
 

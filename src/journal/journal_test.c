@@ -376,6 +376,52 @@ static void nothing_unread_goes_when_asked(void **state)
     journal_close(&journal);
 }
 
+/* A clock that was ahead for a while, then right again: what it stamped goes like everything else. */
+static void retired_segments_go_by_their_age(void **state)
+{
+    static const struct {
+        const char *name;
+        int64_t ts[5]; /* of a segment each; the last one is being written */
+        int64_t now, keep;
+        size_t left;
+    } cases[] = {
+        {"all young", {100, 200, 300, 400, 500}, 600, 550, 5},
+        {"some old", {100, 200, 300, 400, 500}, 600, 350, 3},
+        {"all old", {100, 200, 300, 400, 500}, 6000, 350, 1},
+        {"no keeping", {100, 200, 300, 400, 500}, 0, 0, 1},
+        {"ahead, then right", {100, 90000, 90001, 400, 500}, 600, 150, 1},
+        {"ahead, then right, young", {100, 90000, 90001, 400, 500}, 600, 300, 4},
+        {"ahead and not yet right", {100, 90000, 90001, 90002, 90003}, 600, 300, 4},
+    };
+    struct journal_options options = options_in(*state);
+    char payload[PAYLOAD] = "1";
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct journal_stats stats;
+        struct journal_reader *reader;
+        struct journal_record record;
+        bool worked = true;
+        testdir_empty(*state);
+        struct journal *journal = opened(&options);
+        for (size_t k = 0; k < ARRAY_LENGTH(cases[i].ts); k++) {
+            journal_close(&journal); /* each open begins a segment */
+            journal = opened(&options);
+            assert_int_equal(
+                journal_append(journal, 7, cases[i].ts[k], (struct slice){payload, PAYLOAD}, NULL, NULL), 0);
+        }
+        assert_int_equal(journal_sync(journal, NULL), 0);
+        assert_int_equal(journal_reader_open(&reader, journal, NULL, (struct journal_pos){0, 0}, NULL), 0);
+        while (journal_reader_next(reader, &record, NULL) == 0)
+            assert_int_equal(journal_retire(journal, record.next, NULL), 0);
+        journal_reader_close(&reader);
+        while (worked)
+            assert_int_equal(journal_maintain(journal, cases[i].now, cases[i].keep, &worked, NULL), 0);
+        journal_get_stats(journal, &stats);
+        if (stats.segments != cases[i].left)
+            fail_msg("%s: %lu are left", cases[i].name, (unsigned long)stats.segments);
+        journal_close(&journal);
+    }
+}
+
 static void compression_keeps_positions(void **state)
 {
     const char *dir = *state;
@@ -546,6 +592,7 @@ int main(void)
         IN_DIR(blocks_taken_ahead_are_given_back),
         IN_DIR(what_a_reader_passed_is_not_dropped),
         IN_DIR(nothing_unread_goes_when_asked),
+        IN_DIR(retired_segments_go_by_their_age),
         IN_DIR(compression_keeps_positions),
         IN_DIR(damage_in_a_packed_segment_costs_a_chunk),
         IN_DIR(retired_segments_are_removed_after_a_while),

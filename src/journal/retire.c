@@ -173,6 +173,17 @@ int journal_retire(struct journal *journal, struct journal_pos pos, struct err *
 
 /* --- maintain ------------------------------------------------------------------------------------------ */
 
+/* When a segment's last record was appended at the latest, whatever the clock said then: one that was ahead
+ * for a while has stamped records later than those of the segments behind. With state held. */
+static int64_t latest_us(const struct journal *journal, const struct segment *segment)
+{
+    int64_t latest = segment->summary.max_ts;
+    for (const struct segment *later = segment + 1; later < journal->segments + journal->n; later++)
+        if (later->summary.records != 0 && later->summary.first_ts < latest)
+            latest = later->summary.first_ts;
+    return latest;
+}
+
 /* Removes the oldest segment when it is retired and old enough. */
 static bool remove_retired(struct journal *journal, int64_t now_us, int64_t keep_us)
 {
@@ -182,7 +193,7 @@ static bool remove_retired(struct journal *journal, int64_t now_us, int64_t keep
     struct segment *oldest = journal->n != 0 && journal->segments[0].sealed ? journal->segments : NULL;
     if (oldest != NULL && segment_unretired(journal, oldest) == 0 &&
         oldest->number <= journal->cursor.retired.segment &&
-        (keep_us <= 0 || oldest->summary.max_ts <= now_us - keep_us)) {
+        (keep_us <= 0 || latest_us(journal, oldest) <= now_us - keep_us)) {
         number = oldest->number;
         segment_remove(journal, oldest);
     }
