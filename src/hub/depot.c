@@ -33,25 +33,33 @@ void depot_open_journal(struct depot *d)
     d->settled = false;
 }
 
-void depot_open(struct depot *d, const char *engine)
+void depot_open_in(struct depot *d, const char *engine, char *dir, bool fresh)
 {
     static const char *const names[] = {"journal", "store", "account.db", "quarantine"};
     struct err err = {0};
     struct store *inner;
-    *d = (struct depot){.dir = fixture_directory(), .seq = 1, .batch_rows = 100};
+    *d = (struct depot){.dir = dir, .seq = 1, .batch_rows = 100, .keep_us = 3600 * US_PER_SECOND};
     for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
         (void)snprintf(d->path[i], sizeof d->path[i], "%.400s/%s", d->dir, names[i]);
     depot_open_journal(d);
     struct store_options options = {
         .engine = engine, .dir = d->path[DEPOT_STORE], .memory_bytes = 256 << 20, .query_threads = 1};
     if (store_open(&inner, &options, &err) != 0 ||
-        account_open(&d->account, d->path[DEPOT_ACCOUNT], &err) != 0 ||
-        account_tenant_add(d->account, "t", &d->tenant, &err) != 0)
+        account_open(&d->account, d->path[DEPOT_ACCOUNT], &err) != 0)
         fail_msg("%s", err_detail(&err));
     d->store = faulty_wrap(inner);
+    assert_int_equal(batch_writer_create(&d->writer, 1), 0);
+    if (!fresh)
+        return;
+    if (account_tenant_add(d->account, "t", &d->tenant, &err) != 0)
+        fail_msg("%s", err_detail(&err));
     struct account_domain own = {d->tenant, "own.test", DOMAIN_OWN, true};
     assert_int_equal(account_domain_add(d->account, &own, &err), 0);
-    assert_int_equal(batch_writer_create(&d->writer, 1), 0);
+}
+
+void depot_open(struct depot *d, const char *engine)
+{
+    depot_open_in(d, engine, fixture_directory(), true);
 }
 
 void depot_close(struct depot *d)
@@ -73,7 +81,7 @@ void depot_start(struct depot *d)
                                      .quarantine_dir = d->path[DEPOT_QUARANTINE],
                                      .commit_interval_us = 1000,
                                      .batch_rows = d->batch_rows,
-                                     .journal_keep_us = 3600 * US_PER_SECOND};
+                                     .journal_keep_us = d->keep_us};
     if (!d->settled && loader_settle(d->journal, d->store, &err) != 0)
         fail_msg("%s", err_detail(&err));
     d->settled = true;

@@ -21,12 +21,15 @@ struct depot {
     uint32_t tenant;
     uint64_t seq; /* of the next event */
     size_t batch_rows;
+    int64_t keep_us;
     bool settled; /* for the journal as it is open now */
 };
 
 enum { DEPOT_JOURNAL, DEPOT_STORE, DEPOT_ACCOUNT, DEPOT_QUARANTINE };
 
 void depot_open(struct depot *d, const char *engine);
+/* In dir; not fresh: with what another process has left there. depot_close removes it. */
+void depot_open_in(struct depot *d, const char *engine, char *dir, bool fresh);
 void depot_close(struct depot *d);
 
 /* The loader; before it, the journal and the store are settled once for each opening of the journal. */

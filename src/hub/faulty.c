@@ -99,6 +99,19 @@ static int faulty_cursor(struct store *s, struct store_cursor *out, struct err *
     return store_cursor(s->inner, out, err);
 }
 
+static int faulty_checkpointed(struct store *s, struct store_cursor *out, struct err *err)
+{
+    return store_checkpointed(s->inner, out, err);
+}
+
+static int faulty_checkpoint(struct store *s, struct err *err)
+{
+    int rc = check_alive(s, err);
+    if (rc == 0 && atomic_load(&s->mode) == FAULT_NO_CHECKPOINT)
+        rc = refuse(s, ERR_IO, err, "no checkpoint");
+    return rc == 0 ? store_checkpoint(s->inner, err) : rc;
+}
+
 static int faulty_query(struct store *s, const struct query *query, struct query_sink *sink, struct err *err)
 {
     return store_query(s->inner, query, sink, err);
@@ -129,9 +142,11 @@ static const struct store_engine faulty_engine = {
     .name = "faulty",
     .close = faulty_close,
     .cursor = faulty_cursor,
+    .checkpointed = faulty_checkpointed,
     .append = faulty_append,
     .commit = faulty_commit,
     .rollback = faulty_rollback,
+    .checkpoint = faulty_checkpoint,
     .query = faulty_query,
     .cancel = faulty_cancel,
     .stats = faulty_stats,

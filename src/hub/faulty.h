@@ -18,6 +18,7 @@ enum fault_mode {
     FAULT_DEAD_IO,       /* every append and commit: ERR_IO */
     FAULT_DEAD_ENGINE,   /* every append and commit: ERR_ENGINE */
     FAULT_NO_CURSOR,     /* and the cursor can't be asked for either */
+    FAULT_NO_CHECKPOINT, /* everything works but checkpoints: ERR_IO */
 };
 
 /* What the tests look at of a stored row. */

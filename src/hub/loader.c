@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * loader: see loader.h. The make thread fills batches; the store thread appends and commits them. After a
+ * loader: see loader.h. The make thread fills batches; the store thread appends and commits them, and has the
+ * store make a checkpoint when that lets a segment of the journal go. After a
  * failure the store thread parks the other and works through the failed stretch alone, in ever smaller
  * transactions.
  */
@@ -9,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hub/exchange.h"
+#include "hub/keeper.h"
 #include "hub/maker.h"
 
 #include <inttypes.h>
@@ -17,10 +19,11 @@
 
 enum {
     REFUSED_IN_A_ROW = 8,
+    CHECKPOINT_SHARE = 10,          /* of the time at most one part is spent on checkpoints */
     ONE_JOURNAL_SEGMENTS = 1000000, /* numbers further apart are of two journals, begun a second apart */
 };
 static const int64_t idle_us = US_PER_SECOND / 5;
-static const int64_t retry_us = US_PER_SECOND;
+static const int64_t retry_us = US_PER_SECOND, pause_min_us = US_PER_SECOND;
 static const int64_t backoff_min_us = US_PER_SECOND / 10, backoff_max_us = 5 * US_PER_SECOND;
 
 /* What was appended since the last commit. */
@@ -46,6 +49,10 @@ struct loader {
     int64_t backoff_us;     /* store thread */
     unsigned refused_in_a_row;
     struct store_cursor stored; /* store thread: of the last commit */
+    struct store_cursor checkpointed;
+    int64_t checkpoint_at_us; /* monotonic; the next one not before */
+    bool checkpoint_failed;
+    struct keeper *keeper;
 
     pthread_mutex_t mutex; /* of what follows */
     struct loader_stats stats;
@@ -118,34 +125,6 @@ static void note_quarantined(struct loader *l, const char *reason)
 
 /* The make thread. */
 
-static void retire(struct loader *l, struct journal_pos *retired)
-{
-    struct err err = {0};
-    (void)pthread_mutex_lock(&l->mutex);
-    struct journal_pos pos = l->stats.pos;
-    (void)pthread_mutex_unlock(&l->mutex);
-    if (journal_pos_compare(pos, *retired) <= 0)
-        return;
-    if (journal_retire(l->options.journal, pos, &err) != 0)
-        log_warning("loader: the journal can't be retired [%s]", err_detail(&err));
-    *retired = pos;
-}
-
-/* One step of the journal's maintenance; true when there may be another. */
-static bool maintain(struct loader *l, int64_t *next_us)
-{
-    struct err err = {0};
-    bool worked = false;
-    if (clock_monotonic_us() < *next_us)
-        return false;
-    int rc = journal_maintain(l->options.journal, clock_real_us(), l->options.journal_keep_us, &worked, &err);
-    if (rc != 0)
-        log_warning("loader: the journal can't be maintained [%s]", err_detail(&err));
-    if (rc != 0 || !worked)
-        *next_us = clock_monotonic_us() + (rc != 0 ? 60 * US_PER_SECOND : retry_us);
-    return rc == 0 && worked;
-}
-
 static void rebuild(struct loader *l)
 {
     struct store_cursor cursor;
@@ -190,22 +169,25 @@ static bool make_part(struct loader *l, struct part *part)
 static void *make_events(void *arg)
 {
     struct loader *l = arg;
-    struct journal_pos retired = {0, 0};
-    int64_t maintain_us = 0;
     struct part *part;
     rebuild(l);
     while ((part = exchange_take_empty(&l->exchange)) != NULL) {
         maker_refresh_rules(l->maker);
-        retire(l, &retired);
-        if (!make_part(l, part) && !maintain(l, &maintain_us))
+        if (!make_part(l, part))
             exchange_sleep(&l->exchange, idle_us);
     }
-    retire(l, &retired);
     exchange_end(&l->exchange);
     return NULL;
 }
 
 /* The store thread. */
+
+/* The engine makes checkpoints by itself too. */
+static void note_checkpoint(struct loader *l)
+{
+    if (store_checkpointed(l->options.store, &l->checkpointed, NULL) != 0)
+        l->checkpointed = (struct store_cursor){{0, 0}, 0};
+}
 
 static int commit(struct loader *l, size_t rows, struct store_cursor cursor, int64_t next_waiting_us,
                   struct err *err)
@@ -213,6 +195,7 @@ static int commit(struct loader *l, size_t rows, struct store_cursor cursor, int
     int rc = store_commit(l->options.store, cursor, err);
     if (rc == 0) {
         l->stored = cursor;
+        note_checkpoint(l);
         note_commit(l, rows, cursor, next_waiting_us);
     }
     return rc;
@@ -373,13 +356,49 @@ static int commit_pending(struct loader *l, struct err *err)
     return rc;
 }
 
+/* A checkpoint is due when a whole segment of the journal could go but for it. */
+static int64_t checkpoint_deadline(const struct loader *l)
+{
+    bool due = !l->pending.dirty && l->stored.pos.segment > l->checkpointed.pos.segment;
+    return due ? l->checkpoint_at_us : INT64_MAX;
+}
+
+/* Between transactions. An engine that failed here may have lost commits: what follows its cursor is stored
+ * again. */
+static void checkpoint(struct loader *l)
+{
+    struct err err = {0};
+    struct store_cursor at;
+    int64_t begun_us = clock_monotonic_us();
+    int rc = store_checkpoint(l->options.store, &err);
+    int64_t ended_us = clock_monotonic_us(), pause_us = CHECKPOINT_SHARE * (ended_us - begun_us);
+    bool failed = rc != 0 && rc != ERR_BUSY;
+    if (failed && !l->checkpoint_failed)
+        log_warning("loader: the store makes no checkpoint, the journal keeps its segments [%s]",
+                    err_detail(&err));
+    l->checkpoint_failed = failed;
+    if (rc != 0)
+        pause_us = failed ? backoff_max_us : backoff_min_us;
+    else if (pause_us < pause_min_us)
+        pause_us = pause_min_us;
+    l->checkpoint_at_us = ended_us + pause_us;
+    note_checkpoint(l);
+    if (rc == 0 ||
+        (store_cursor(l->options.store, &at, NULL) == 0 && store_cursor_compare(at, l->stored) == 0))
+        return;
+    l->pending.after = l->stored;
+    recover(l, rc, &err);
+}
+
 static void *store_events(void *arg)
 {
     struct loader *l = arg;
     for (bool ended = false; !ended;) {
         struct err err = {0};
         int rc = 0;
-        struct part *part = exchange_take_filled(&l->exchange, commit_deadline(l), &ended);
+        int64_t commit_us = commit_deadline(l), checkpoint_us = checkpoint_deadline(l);
+        struct part *part =
+            exchange_take_filled(&l->exchange, commit_us < checkpoint_us ? commit_us : checkpoint_us, &ended);
         if (part != NULL) {
             rc = append_part(l, part, &err);
             exchange_put_empty(&l->exchange, part);
@@ -388,7 +407,11 @@ static void *store_events(void *arg)
             rc = commit_pending(l, &err);
         if (rc != 0)
             recover(l, rc, &err);
+        else if (!ended && clock_monotonic_us() >= checkpoint_deadline(l))
+            checkpoint(l);
     }
+    if (store_cursor_compare(l->stored, l->checkpointed) != 0)
+        (void)!store_checkpoint(l->options.store, NULL); /* so that the last segments retire now */
     return NULL;
 }
 
@@ -465,8 +488,11 @@ int loader_start(struct loader **out, const struct loader_options *options, stru
     if (rc == 0) {
         l->stats.pos = cursor.pos;
         l->stored = cursor;
-        rc = start_threads(l, err);
+        note_checkpoint(l);
+        rc = keeper_start(&l->keeper, options->journal, options->store, options->journal_keep_us, err);
     }
+    if (rc == 0 && (rc = start_threads(l, err)) != 0)
+        keeper_stop(&l->keeper);
     if (rc != 0)
         free_loader(&l);
     *out = l;
@@ -481,6 +507,7 @@ void loader_stop(struct loader **loader)
     exchange_stop(&l->exchange);
     (void)pthread_join(l->make_thread, NULL);
     (void)pthread_join(l->store_thread, NULL);
+    keeper_stop(&l->keeper);
     free_loader(loader);
 }
 

@@ -9,8 +9,8 @@
  * they came, counted, and passed; not before the store has shown, by committing nothing, that it is alive;
  * and when eight in a row were refused each further one waits for the back-off first. A record that can't be
  * read is counted as parse_errors, kept likewise, and passed. Rules are fetched again when account_generation
- * rises. It retires the journal behind the store's cursor and does the journal's maintenance when there is
- * nothing to read.
+ * rises. The journal retires behind the store's checkpoint (keeper.h), not behind its cursor: what a damaged
+ * log of the store takes back is read again.
  */
 #ifndef HUB_LOADER_H
 #define HUB_LOADER_H
@@ -31,7 +31,7 @@ struct loader_options {
     const char *quarantine_dir;
     int64_t commit_interval_us; /* the longest an event waits for its commit, when the store keeps up */
     size_t batch_rows;          /* a commit at this many rows at the latest; 0: LOADER_ROW_GROUP */
-    int64_t journal_keep_us;    /* stored segments stay for so long (journal_retire, journal_maintain) */
+    int64_t journal_keep_us;    /* checkpointed segments stay for so long (journal_maintain) */
 };
 
 struct loader_stats {

@@ -36,12 +36,6 @@ struct maker {
     struct batch_record record;
 };
 
-int store_cursor_compare(struct store_cursor a, struct store_cursor b)
-{
-    int order = journal_pos_compare(a.pos, b.pos);
-    return order != 0 ? order : a.skip < b.skip ? -1 : a.skip > b.skip;
-}
-
 int maker_create(struct maker **out, struct journal *journal, const char *account_path,
                  struct quarantine *quarantine, struct err *err)
 {

@@ -53,7 +53,4 @@ void maker_quarantine_last(struct maker *maker, const char *reason);
 
 uint64_t maker_parse_errors(const struct maker *maker); /* since create, each once */
 
-/* The order of the journal. */
-int store_cursor_compare(struct store_cursor a, struct store_cursor b);
-
 #endif

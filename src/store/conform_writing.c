@@ -40,6 +40,48 @@ static void rows_and_cursor_go_together(void **state)
     fixture_fini(&fixture);
 }
 
+/* The offset of the checkpoint's cursor. */
+static uint64_t checkpointed(struct place *place)
+{
+    struct store_cursor cursor, expected;
+    assert_int_equal(store_checkpointed(place->store, &cursor, NULL), 0);
+    expected = cursor.pos.offset != 0 ? place_cursor(cursor.pos.offset) : (struct store_cursor){{0, 0}, 0};
+    assert_int_equal(store_cursor_compare(cursor, expected), 0);
+    return cursor.pos.offset;
+}
+
+static void the_checkpoint_follows_the_cursor(void **state)
+{
+    struct place *place = *state;
+    struct fixture fixture;
+    struct err err = {0};
+    fixture_init(&fixture, 5, 100);
+    assert_int_equal(checkpointed(place), 0);
+    assert_int_equal(store_checkpoint(place->store, &err), 0); /* of nothing */
+    assert_int_equal(checkpointed(place), 0);
+    for (uint64_t at = 10; at < 50; at += 10) {
+        uint64_t before = checkpointed(place);
+        place_store(place, &fixture, at);
+        assert_in_range(checkpointed(place), before, at);
+        place_store(place, &fixture, at + 1);
+        assert_int_equal(store_checkpoint(place->store, &err), 0);
+        assert_int_equal(checkpointed(place), at + 1);
+        assert_int_equal(store_append(place->store, fixture.events, fixture.count, NULL), 0);
+        assert_int_equal(store_rollback(place->store, NULL), 0);
+        assert_int_equal(checkpointed(place), at + 1);
+    }
+    place_store(place, &fixture, 60);
+    place_reopen(place); /* closing is one */
+    assert_int_equal(checkpointed(place), 60);
+    place_cursor_is(place, 60, 9 * fixture.count);
+    assert_int_equal(store_commit(place->store, place_cursor(7), NULL), 0); /* set back */
+    assert_in_range(checkpointed(place), 0, 7);
+    assert_int_equal(store_checkpoint(place->store, &err), 0);
+    assert_int_equal(checkpointed(place), 7);
+    place_cursor_is(place, 7, 9 * fixture.count);
+    fixture_fini(&fixture);
+}
+
 static void many_rows_fit_one_commit(void **state)
 {
     struct place *place = *state;
@@ -134,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLACE_TEST(a_new_store_is_empty),
         PLACE_TEST(rows_and_cursor_go_together),
+        PLACE_TEST(the_checkpoint_follows_the_cursor),
         PLACE_TEST(many_rows_fit_one_commit),
         PLACE_TEST(a_bad_text_costs_its_transaction_only),
         PLACE_TEST(rows_are_copied),

@@ -32,6 +32,11 @@ int store_cursor(struct store *store, struct store_cursor *out, struct err *err)
     return engine_of(store)->cursor(store, out, err);
 }
 
+int store_checkpointed(struct store *store, struct store_cursor *out, struct err *err)
+{
+    return engine_of(store)->checkpointed(store, out, err);
+}
+
 int store_append(struct store *store, const struct event *rows, size_t count, struct err *err)
 {
     return engine_of(store)->append(store, rows, count, err);
@@ -45,6 +50,11 @@ int store_commit(struct store *store, struct store_cursor cursor, struct err *er
 int store_rollback(struct store *store, struct err *err)
 {
     return engine_of(store)->rollback(store, err);
+}
+
+int store_checkpoint(struct store *store, struct err *err)
+{
+    return engine_of(store)->checkpoint(store, err);
 }
 
 int store_query(struct store *store, const struct query *query, struct query_sink *sink, struct err *err)

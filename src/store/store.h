@@ -42,9 +42,11 @@ struct store_engine {
     int (*open)(struct store **out, const struct store_options *options, struct err *err);
     void (*close)(struct store **store);
     int (*cursor)(struct store *store, struct store_cursor *out, struct err *err);
+    int (*checkpointed)(struct store *store, struct store_cursor *out, struct err *err);
     int (*append)(struct store *store, const struct event *rows, size_t count, struct err *err);
     int (*commit)(struct store *store, struct store_cursor cursor, struct err *err);
     int (*rollback)(struct store *store, struct err *err);
+    int (*checkpoint)(struct store *store, struct err *err);
     int (*query)(struct store *store, const struct query *query, struct query_sink *sink, struct err *err);
     void (*cancel)(struct store *store); /* a question's flag was set: it ends with ERR_CANCELLED */
     void (*stats)(struct store *store, struct store_stats *out);
@@ -57,12 +59,20 @@ void store_close(struct store **store);
 
 /* The last durable cursor; {{0,0},0} in a new store. Any thread. */
 MUST_CHECK int store_cursor(struct store *store, struct store_cursor *out, struct err *err);
+/* The cursor of the last checkpoint, never beyond the durable one: what stands before it is still there when
+ * the engine's log of its commits is damaged and set aside, so the journal may retire behind it. {{0,0},0}
+ * while none is known. Any thread. */
+MUST_CHECK int store_checkpointed(struct store *store, struct store_cursor *out, struct err *err);
 
 /* Writer's thread. Rows are copied. All texts are valid UTF-8 (event.h); an engine may check again
  * (ERR_ENGINE). */
 MUST_CHECK int store_append(struct store *store, const struct event *rows, size_t count, struct err *err);
 MUST_CHECK int store_commit(struct store *store, struct store_cursor cursor, struct err *err);
 MUST_CHECK int store_rollback(struct store *store, struct err *err);
+/* Writer's thread, when nothing is appended: makes the last commit the checkpoint. Engines also do so by
+ * themselves now and then, and when they are closed. ERR_BUSY: not while questions run; try again soon. After
+ * any other error the commits stand; the cursor tells. */
+MUST_CHECK int store_checkpoint(struct store *store, struct err *err);
 
 /* Any thread; blocks until answered. Runs query_check first. ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many
  * at once), ERR_LIMIT (memory), or what the sink returned. */
@@ -72,5 +82,12 @@ MUST_CHECK int store_query(struct store *store, const struct query *query, struc
  * whose query->cancelled this is. Any thread; returns at once. */
 void store_cancel(struct store *store, atomic_bool *cancelled);
 void store_get_stats(struct store *store, struct store_stats *out);
+
+/* The order of the journal. */
+static inline int store_cursor_compare(struct store_cursor a, struct store_cursor b)
+{
+    int order = journal_pos_compare(a.pos, b.pos);
+    return order != 0 ? order : a.skip < b.skip ? -1 : a.skip > b.skip;
+}
 
 #endif

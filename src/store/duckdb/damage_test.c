@@ -244,6 +244,87 @@ static void a_damaged_wal_costs_no_more_than_itself(void **state)
     fixture_remove(origin);
 }
 
+struct told {
+    uint64_t rows, checkpointed;
+};
+
+/* Commits until killed, of so many messages; a checkpoint each few, or only those that DuckDB makes. */
+static void commit_and_tell(const char *dir, int to, size_t messages, bool by_itself)
+{
+    struct fixture fixture;
+    struct store_cursor cursor;
+    struct store *store;
+    struct told told = {0};
+    fixture_init(&fixture, 6, messages);
+    if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, NULL) != 0 ||
+        store_cursor(store, &cursor, NULL) != 0)
+        _exit(1);
+    told.rows = cursor.pos.offset;
+    for (int i = 1; put(store, &fixture, &told.rows, NULL) == 0; i++) {
+        if (!by_itself && i % 4 == 0 && store_checkpoint(store, NULL) != 0)
+            _exit(2);
+        if (store_checkpointed(store, &cursor, NULL) != 0)
+            _exit(3);
+        told.checkpointed = cursor.pos.offset;
+        if (write(to, &told, sizeof told) != sizeof told)
+            _exit(4);
+    }
+    _exit(5);
+}
+
+/* Until it told of so many commits and of a checkpoint that is not the last of them; then it is killed. */
+static struct told kill_behind_checkpoint(const char *dir, uint64_t commits, size_t messages, bool by_itself)
+{
+    int pipes[2], status;
+    struct told told = {0};
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)close(pipes[0]);
+        commit_and_tell(dir, pipes[1], messages, by_itself);
+    }
+    (void)close(pipes[1]);
+    for (uint64_t i = 0; i < commits || told.checkpointed == 0 || told.checkpointed == told.rows; i++)
+        assert_int_equal(read(pipes[0], &told, sizeof told), sizeof told);
+    (void)kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    for (struct told last; read(pipes[0], &last, sizeof last) == sizeof last;)
+        told = last;
+    (void)close(pipes[0]);
+    return told;
+}
+
+/* The journal retires behind a checkpoint: what it holds must be there without the WAL. */
+static void without_its_wal_the_checkpoint_is_left(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t commits;
+        size_t messages;
+        bool by_itself;
+    } cases[] = {{1, 60, false}, {6, 60, false}, {11, 300, false}, {1, 4000, true}};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char *dir = fixture_directory(), wal[4096];
+        struct stat status;
+        path_in(wal, dir, "events-current.duckdb.wal");
+        for (int round = 0; round < (cases[i].by_itself ? 1 : 3); round++) {
+            struct told told =
+                kill_behind_checkpoint(dir, cases[i].commits, cases[i].messages, cases[i].by_itself);
+            if (stat(wal, &status) == 0)
+                spoil(wal, 0, (size_t)status.st_size, (uint64_t)round);
+            struct store *store = opened(dir);
+            uint64_t rows = rows_and_cursor_agree(store);
+            print_message("%llu rows, %llu of them in the checkpoint: %llu are left\n",
+                          (unsigned long long)told.rows, (unsigned long long)told.checkpointed,
+                          (unsigned long long)rows);
+            assert_true(rows >= told.checkpointed);
+            store_close(&store);
+        }
+        fixture_remove(dir);
+    }
+}
+
 static void a_second_process_is_refused(void **state)
 {
     (void)state;
@@ -438,6 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             a_second_process_is_refused), /* the forks come first: DuckDB's threads don't survive one */
+        cmocka_unit_test(without_its_wal_the_checkpoint_is_left),
         cmocka_unit_test(kill_at_any_moment_keeps_rows_and_cursor_together),
         cmocka_unit_test(a_damaged_wal_costs_no_more_than_itself),
         cmocka_unit_test(a_damaged_file_is_set_aside),

@@ -18,18 +18,23 @@ struct store {
     struct writer writer;
     bool broken;           /* the file could not be opened again yet */
     struct pool pool;      /* opened with the store */
-    pthread_mutex_t mutex; /* of the two below */
-    struct store_cursor cursor;
+    pthread_mutex_t mutex; /* of the three below */
+    struct store_cursor cursor, checkpointed;
     uint64_t rows;
     atomic_uint_least64_t commits, rollbacks, queries, query_errors;
 };
 
-/* What other threads may know of the writer. */
+/* What other threads may know of the writer. A cursor that was set back leaves no checkpoint before it. */
 static void publish(struct store *store)
 {
+    bool whole = file_is_whole(&store->file);
     (void)pthread_mutex_lock(&store->mutex);
     store->cursor = store->writer.cursor;
     store->rows = store->writer.rows;
+    if (whole)
+        store->checkpointed = store->cursor;
+    else if (store_cursor_compare(store->cursor, store->checkpointed) < 0)
+        store->checkpointed = (struct store_cursor){{0, 0}, 0};
     (void)pthread_mutex_unlock(&store->mutex);
 }
 
@@ -77,9 +82,21 @@ static int after_failure(struct store *store, int rc, struct err *err)
     return rc == ERR_LIMIT ? make_room(store, err) : rc;
 }
 
+/* Opens a broken file again. When that cost commits the caller has to go back to the cursor first. */
+static int mend(struct store *store, struct err *err)
+{
+    if (!store->broken)
+        return 0;
+    struct store_cursor before = store->cursor;
+    int rc = reopen(store, err);
+    if (rc == 0 && store_cursor_compare(store->cursor, before) != 0)
+        rc = err_set(err, ERR_IO, "%s lost its last commits; go on from its cursor", store->file.path);
+    return rc;
+}
+
 static int duck_append(struct store *store, const struct event *rows, size_t count, struct err *err)
 {
-    int rc = store->broken ? reopen(store, err) : 0;
+    int rc = mend(store, err);
     if (rc != 0)
         return rc;
     rc = writer_append(&store->writer, rows, count, err);
@@ -88,7 +105,7 @@ static int duck_append(struct store *store, const struct event *rows, size_t cou
 
 static int duck_commit(struct store *store, struct store_cursor cursor, struct err *err)
 {
-    int rc = store->broken ? reopen(store, err) : 0;
+    int rc = mend(store, err);
     if (rc != 0)
         return rc;
     rc = writer_commit(&store->writer, cursor, err);
@@ -105,6 +122,29 @@ static int duck_rollback(struct store *store, struct err *err)
     if (!store->broken)
         writer_rollback(&store->writer);
     atomic_fetch_add(&store->rollbacks, 1);
+    return 0;
+}
+
+static int duck_checkpoint(struct store *store, struct err *err)
+{
+    int rc = mend(store, err);
+    if (rc != 0)
+        return rc;
+    rc = writer_checkpoint(&store->writer, err);
+    if (rc == ERR_BUSY)
+        return rc;
+    if (rc != 0)
+        return after_failure(store, rc, err);
+    publish(store);
+    return 0;
+}
+
+static int duck_checkpointed(struct store *store, struct store_cursor *out, struct err *err)
+{
+    (void)err;
+    (void)pthread_mutex_lock(&store->mutex);
+    *out = store->checkpointed;
+    (void)pthread_mutex_unlock(&store->mutex);
     return 0;
 }
 
@@ -192,9 +232,11 @@ const struct store_engine duckdb_engine = {
     .open = duck_open,
     .close = duck_close,
     .cursor = duck_cursor,
+    .checkpointed = duck_checkpointed,
     .append = duck_append,
     .commit = duck_commit,
     .rollback = duck_rollback,
+    .checkpoint = duck_checkpoint,
     .query = duck_query,
     .cancel = duck_cancel,
     .stats = duck_stats,

@@ -211,11 +211,25 @@ int file_connect(struct file *file, duckdb_connection *out, struct err *err)
     return 0;
 }
 
-uint64_t file_bytes(const struct file *file)
+/* 0 when there is none; UINT64_MAX when that can't be told. */
+static uint64_t wal_bytes(const struct file *file)
 {
     char wal[PATH_MAX + 8];
     struct stat status;
-    uint64_t bytes = stat(file->path, &status) == 0 ? (uint64_t)status.st_size : 0;
     (void)snprintf(wal, sizeof wal, "%s.wal", file->path);
-    return bytes + (stat(wal, &status) == 0 ? (uint64_t)status.st_size : 0);
+    if (stat(wal, &status) != 0)
+        return errno == ENOENT ? 0 : UINT64_MAX;
+    return (uint64_t)status.st_size;
+}
+
+bool file_is_whole(const struct file *file)
+{
+    return wal_bytes(file) == 0;
+}
+
+uint64_t file_bytes(const struct file *file)
+{
+    struct stat status;
+    uint64_t wal = wal_bytes(file);
+    return (wal != UINT64_MAX ? wal : 0) + (stat(file->path, &status) == 0 ? (uint64_t)status.st_size : 0);
 }

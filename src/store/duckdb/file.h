@@ -39,6 +39,9 @@ MUST_CHECK int file_unfold(struct file *file, struct err *err);
 bool file_is_unfolded(struct file *file);
 
 MUST_CHECK int file_connect(struct file *file, duckdb_connection *out, struct err *err);
+/* Is there nothing in the WAL, so that the file itself holds all that was committed? DuckDB empties the WAL
+ * at the end of a checkpoint only. The writer's thread. */
+bool file_is_whole(const struct file *file);
 uint64_t file_bytes(const struct file *file); /* the file and its WAL on disk */
 
 #endif

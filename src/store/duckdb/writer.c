@@ -136,6 +136,17 @@ int writer_commit(struct writer *writer, struct store_cursor cursor, struct err 
     return 0;
 }
 
+int writer_checkpoint(struct writer *writer, struct err *err)
+{
+    assert(!writer->in_transaction);
+    int rc = fault_run(writer->connection, "CHECKPOINT", &writer->fatal, err);
+    /* Not even begun (one that fails is fatal): a question has run since before the last commit, and DuckDB
+     * keeps what it may still look at. */
+    if (rc == ERR_ENGINE && !writer->fatal)
+        rc = err_set(err, ERR_BUSY, "no checkpoint can be made while questions run");
+    return rc;
+}
+
 static uint64_t cell_u64(duckdb_data_chunk chunk, idx_t column)
 {
     return *(uint64_t *)duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, column));

@@ -29,5 +29,7 @@ void writer_close(struct writer *writer); /* an open transaction is rolled back;
 MUST_CHECK int writer_append(struct writer *writer, const struct event *rows, size_t count, struct err *err);
 MUST_CHECK int writer_commit(struct writer *writer, struct store_cursor cursor, struct err *err);
 void writer_rollback(struct writer *writer);
+/* Between transactions. ERR_BUSY: a question was running. The commits stand, whatever this answers. */
+MUST_CHECK int writer_checkpoint(struct writer *writer, struct err *err);
 
 #endif

@@ -127,6 +127,14 @@ static int null_cursor(struct store *store, struct store_cursor *out, struct err
     return 0;
 }
 
+/* Each commit is a checkpoint. */
+static int null_checkpoint(struct store *store, struct err *err)
+{
+    (void)store;
+    (void)err;
+    return 0;
+}
+
 static int null_query(struct store *store, const struct query *query, struct query_sink *sink,
                       struct err *err)
 {
@@ -206,9 +214,11 @@ const struct store_engine null_engine = {
     .open = null_open,
     .close = null_close,
     .cursor = null_cursor,
+    .checkpointed = null_cursor,
     .append = null_append,
     .commit = null_commit,
     .rollback = null_rollback,
+    .checkpoint = null_checkpoint,
     .query = null_query,
     .cancel = null_cancel,
     .stats = null_stats,
