@@ -21,6 +21,14 @@ bool ip_is_loopback(const struct ip *ip)
     return ip_is_v4(ip) ? ip->b[12] == 127 : ip_compare(ip, &v6_loopback) == 0;
 }
 
+struct ip ip_site(const struct ip *ip)
+{
+    struct ip site = *ip;
+    if (!ip_is_v4(ip))
+        memset(site.b + 8, 0, 8);
+    return site;
+}
+
 int ip_parse(struct slice s, struct ip *out)
 {
     char text[INET6_ADDRSTRLEN];

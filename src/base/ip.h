@@ -27,6 +27,9 @@ MUST_CHECK int ip_parse(struct slice s, struct ip *out);
 void ip_format(const struct ip *ip, char *out);
 bool ip_is_v4(const struct ip *ip);
 bool ip_is_loopback(const struct ip *ip);
+/* What one customer has, to count by: the address itself (IPv4), or its /64 (IPv6), whose addresses are more
+ * than any table holds. */
+struct ip ip_site(const struct ip *ip);
 
 /* "192.0.2.0/24", "2001:db8::/32", or a bare address (a host). ERR_INVALID also when host bits are set. */
 MUST_CHECK int ip_prefix_parse(struct slice s, struct ip_prefix *out);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/test.h"
+#include "knocks.h"
 #include "world.h"
 
 #include <arpa/inet.h>
@@ -491,6 +492,80 @@ static void silent_connections_harm_nobody(void **state)
     world_expect_once(&world, 0, 9999);
 }
 
+/* A connection of CURVE alone; true when the hub let it in. */
+static bool knock(struct world_peer *stranger)
+{
+    enum curve_event event = CURVE_NONE;
+    link_init(&stranger->link);
+    assert_int_equal(zmq_curve_keypair(stranger->keys.public_key, stranger->keys.secret_key), 0);
+    assert_int_equal(link_open(&stranger->link, &stranger->keys, world.server_key, world.endpoint, NULL), 0);
+    WORLD_WAIT((event = link_event(&stranger->link)) != CURVE_NONE && event != CURVE_CONNECTED);
+    return event == CURVE_READY;
+}
+
+/* Where a hub that is started now logs; NULL: as before. */
+static void log_to(const char *name)
+{
+    char output[WORLD_PATH_BYTES + 8] = "stderr";
+    struct err err = {0};
+    if (name != NULL)
+        (void)snprintf(output, sizeof output, "file:%s/%s", world.dir, name);
+    if (log_open("mail-analytics", name != NULL ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, output, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+}
+
+static bool log_has(const char *name, const char *text)
+{
+    static char bytes[65536];
+    char path[WORLD_PATH_BYTES];
+    (void)snprintf(path, sizeof path, "%s/%s", world.dir, name);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    bytes[fread(bytes, 1, sizeof bytes - 1, file)] = '\0';
+    (void)fclose(file);
+    return strstr(bytes, text) != NULL;
+}
+
+/* Strangers who shake hands and never greet, or with keys that nobody knows: from one address there are so
+ * many, the others are refused and told of. A living edge of that address feels nothing, and brings it back
+ * all. */
+static void silent_handshakes_are_bounded(void **state)
+{
+    (void)state;
+    enum { STRANGERS = KNOCKS_BURST + 10 };
+    struct world_peer *strangers = calloc(STRANGERS, sizeof *strangers);
+    assert_non_null(strangers);
+    int admitted = 0;
+    world_stop_hub(&world);
+    log_to("strangers.log");
+    world_start_hub(&world);
+    world_disconnect(&peer);
+    peer = world_connect(&world);
+    greet(); /* what this one's connection cost is forgiven */
+    for (int i = 0; i < STRANGERS; i++) {
+        bool ready = knock(&strangers[i]);
+        assert_int_equal(ready, i < KNOCKS_BURST);
+        admitted += ready;
+        if (i == 0)
+            assert_int_equal(world_greet(&strangers[0], "mx9", "ma_unknown")->refuse.code, REFUSAL_KEY);
+    }
+    assert_int_equal(admitted, KNOCKS_BURST);
+    assert_int_equal(world_stats(&world).handshakes_refused, STRANGERS - KNOCKS_BURST);
+    assert_true(
+        log_has("strangers.log", " warning: peer refused address=127.0.0.1 code=limit reason=\"too many"));
+    world_say(peer, make_batch(1, 0, 10));
+    expect_ack(10);
+    greet(); /* a known key from there */
+    struct world_peer *next = world_connect(&world);
+    assert_int_equal(world_greet(next, "mx2", world.api_key)->type, FRAME_WELCOME);
+    world_disconnect(&next);
+    for (int i = 0; i < STRANGERS; i++)
+        link_fini(&strangers[i].link);
+    free(strangers);
+    world_stop_hub(&world);
+    log_to(NULL);
+}
+
 int main(void)
 {
     log_set_level(getenv("WIRE_TEST_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
@@ -508,6 +583,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_oversized_message_ends_its_connection_only, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_journal_acks_nothing_until_there_is_room, setup, teardown),
         cmocka_unit_test_setup_teardown(sessions_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(silent_handshakes_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(silent_connections_harm_nobody, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

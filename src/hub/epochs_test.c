@@ -5,6 +5,7 @@
  */
 #include "base/test.h"
 #include "edges.h"
+#include "knocks.h"
 #include "refusal.h"
 #include "session.h"
 
@@ -310,6 +311,44 @@ static void refusals_name_each_address_and_do_not_flood(void **state)
     refusal_log_destroy(&log);
 }
 
+static void strangers_knock_so_often(void **state)
+{
+    (void)state;
+    struct knocks *knocks;
+    struct ip one, two, host;
+    int64_t now_us = 5;
+    assert_int_equal(ip_parse(SLICE("203.0.113.7"), &one), 0);
+    assert_int_equal(ip_parse(SLICE("203.0.113.8"), &two), 0);
+    assert_int_equal(knocks_create(&knocks), 0);
+    for (int i = 0; i < KNOCKS_BURST; i++)
+        assert_true(knocks_admit(knocks, &one, now_us));
+    assert_false(knocks_admit(knocks, &one, now_us));
+    assert_false(knocks_admit(knocks, &one, now_us + KNOCKS_AGAIN_US - 1));
+    assert_true(knocks_admit(knocks, &two, now_us)); /* another is not at fault */
+    now_us += KNOCKS_AGAIN_US;
+    assert_true(knocks_admit(knocks, &one, now_us));
+    assert_false(knocks_admit(knocks, &one, now_us));
+    now_us += 3 * KNOCKS_AGAIN_US + 1;
+    for (int i = 0; i < 3; i++)
+        assert_true(knocks_admit(knocks, &one, now_us));
+    assert_false(knocks_admit(knocks, &one, now_us));
+    knocks_forgive(knocks, &two);
+    assert_false(knocks_admit(knocks, &one, now_us));
+    knocks_forgive(knocks, &one);
+    for (int i = 0; i < KNOCKS_BURST; i++)
+        assert_true(knocks_admit(knocks, &one, now_us));
+    assert_false(knocks_admit(knocks, &one, now_us));
+    int admitted = 0;
+    for (int i = 0; i < 1000; i++) { /* each from another address of one network */
+        char text[32];
+        (void)snprintf(text, sizeof text, "2001:db8:1::%x", i + 1);
+        assert_int_equal(ip_parse(slice_of(text), &host), 0);
+        admitted += knocks_admit(knocks, &host, now_us);
+    }
+    assert_int_equal(admitted, KNOCKS_BURST);
+    knocks_destroy(&knocks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_gone_edge_is_shown_as_gone),
         cmocka_unit_test(a_tenant_has_a_bounded_number_of_edges),
         cmocka_unit_test(a_damaged_snapshot_is_noticed),
+        cmocka_unit_test(strangers_knock_so_often),
         cmocka_unit_test(refusals_name_each_address_and_do_not_flood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

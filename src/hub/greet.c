@@ -51,11 +51,21 @@ static struct verdict judge_key(struct intake *in, struct slice api_key, const s
     return verdict;
 }
 
+/* A key that is known, whatever it may do here, is somebody's edge: its address may come again. */
+static struct verdict judge_stranger(struct intake *in, const struct peer *peer, struct slice api_key,
+                                     struct account_key *key)
+{
+    struct verdict verdict = judge_key(in, api_key, &peer->address, key);
+    if (verdict.code != REFUSAL_KEY)
+        knocks_forgive(in->knocks, &peer->address);
+    return verdict;
+}
+
 static struct verdict judge(struct intake *in, const struct peer *peer, struct slice api_key,
                             const char *edge, struct account_key *key)
 {
     struct err err = {0};
-    struct verdict verdict = judge_key(in, api_key, &peer->address, key);
+    struct verdict verdict = judge_stranger(in, peer, api_key, key);
     if (verdict.code != 0)
         return verdict;
     if (!edges_admit(in->edges, key->tenant, slice_of(edge))) { /* before it takes a line among the pins */
@@ -169,6 +179,13 @@ void intake_greet(struct intake *in, const struct peer *peer, const struct frame
     note_hello(edge, peer, hello);
     log_info("edge greeted edge=%s tenant=%u version=%s", edge->id, edge->tenant, edge->software);
     welcome(in, peer, hello, edge, edge->tenant);
+}
+
+void intake_put_off(struct intake *in, const struct peer *peer, const struct frame_hello *hello)
+{
+    struct account_key key;
+    (void)judge_stranger(in, peer, hello->api_key, &key);
+    intake_refuse(in, peer, hello->greeting, REFUSAL_FULL, hello->edge, frame_refusal_text(REFUSAL_FULL));
 }
 
 /* The pin is not looked at: an edge that the operator made the hub forget would be pinned again. */

@@ -58,6 +58,21 @@ void intake_refuse(struct intake *in, const struct peer *peer, uint32_t greeting
         log_warning("%s", line);
 }
 
+bool intake_knock(struct intake *in, const struct ip *address)
+{
+    char line[REFUSAL_LINE_BYTES];
+    int64_t now_us = clock_monotonic_us();
+    if (knocks_admit(in->knocks, address, now_us))
+        return true;
+    pthread_mutex_lock(&in->lock);
+    in->stats.handshakes_refused++;
+    pthread_mutex_unlock(&in->lock);
+    if (refusal_log_line(in->refusal_log, address, REFUSAL_LIMIT, SLICE(""),
+                         "too many connections that do not greet with a known API key", now_us, line))
+        log_warning("%s", line);
+    return false;
+}
+
 /* For a peer with a session, which ends with it. */
 void intake_expel(struct intake *in, struct session *session, uint32_t greeting, enum refusal code,
                   const char *reason)
@@ -379,8 +394,7 @@ static void take(struct intake *in, const struct peer *peer, struct slice bytes)
         if (commit(in) == 0) /* WELCOME says what is durable */
             intake_greet(in, peer, &in->frame.hello);
         else
-            intake_refuse(in, peer, in->frame.hello.greeting, REFUSAL_FULL, in->frame.hello.edge,
-                          frame_refusal_text(REFUSAL_FULL));
+            intake_put_off(in, peer, &in->frame.hello);
         break;
     case FRAME_BATCH:
         take_batch(in, peer, &in->frame.batch);

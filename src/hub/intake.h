@@ -40,6 +40,8 @@ MUST_CHECK int intake_open(struct intake **out, const struct receive_options *op
 /* Commits, saves the snapshot, frees. Answers not taken by then are lost. */
 void intake_close(struct intake **intake);
 
+/* May this address shake hands once more? Refusals are counted and logged. */
+bool intake_knock(struct intake *intake, const struct ip *address);
 void intake_frame(struct intake *intake, const struct peer *peer, struct slice bytes);
 bool intake_full(const struct intake *intake); /* INTAKE_ROUND batches wait: commit before the next frame */
 void intake_commit(struct intake *intake);     /* nothing to do when nothing waits */

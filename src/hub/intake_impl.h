@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "intake.h"
+#include "knocks.h"
 #include "refusal.h"
 
 #include <pthread.h>
@@ -37,6 +38,7 @@ struct intake {
     struct sessions *sessions;
     struct batch_reader *reader;
     struct refusal_log *refusal_log;
+    struct knocks *knocks;
     struct buf answers; /* struct route, u32 length, frame; again and again */
     size_t answered;    /* bytes of it that were taken */
     struct buf commit;
@@ -64,6 +66,8 @@ void intake_expel(struct intake *intake, struct session *session, uint32_t greet
 
 /* greet.c */
 void intake_greet(struct intake *intake, const struct peer *peer, const struct frame_hello *hello);
+/* For a HELLO while nothing can be journalled: nobody is welcomed. */
+void intake_put_off(struct intake *intake, const struct peer *peer, const struct frame_hello *hello);
 /* Is the session's key still good for it? Otherwise it is refused and ends. */
 void intake_recheck(struct intake *intake, struct session *session);
 

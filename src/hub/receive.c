@@ -91,9 +91,15 @@ static void send_answers(struct receive *r)
     }
 }
 
+static bool admit(void *arg, const struct ip *address)
+{
+    struct receive *r = arg;
+    return intake_knock(r->intake, address);
+}
+
 static void answer_zap(struct receive *r)
 {
-    while (curve_zap_answer(r->zap))
+    while (curve_zap_answer(r->zap, admit, r))
         ;
 }
 

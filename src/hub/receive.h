@@ -30,7 +30,8 @@ struct receive_stats {
     uint64_t sessions; /* now */
     uint64_t hellos, welcomes, refusals, bad_frames, batches, records, bytes, duplicates, forked, gaps,
         gap_records, acks;
-    uint64_t journal_errors; /* appends or fdatasyncs that failed; nothing of them was acked */
+    uint64_t handshakes_refused; /* of addresses that had too many without a known API key (knocks.h) */
+    uint64_t journal_errors;     /* appends or fdatasyncs that failed; nothing of them was acked */
 };
 
 /* Binds, starts the thread. The journal (to be opened with keep_unretired: a full one is not acked for) is

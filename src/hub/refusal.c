@@ -31,18 +31,9 @@ void refusal_log_destroy(struct refusal_log **log)
     *log = NULL;
 }
 
-/* An IPv6 network counts as one: it has more addresses than a disk has room for lines. */
-static struct ip network_of(const struct ip *address)
-{
-    struct ip network = *address;
-    if (!ip_is_v4(address))
-        memset(network.b + 8, 0, 8);
-    return network;
-}
-
 static struct slot *slot_of(struct refusal_log *log, const struct ip *address, int64_t now_us)
 {
-    struct ip network = network_of(address);
+    struct ip network = ip_site(address);
     struct slot *slot = &log->slots[XXH3_64bits(network.b, sizeof network.b) % REFUSAL_SLOTS];
     if (ip_compare(&slot->network, &network) != 0 || slot->written == 0)
         *slot = (struct slot){.network = network};

@@ -4,7 +4,8 @@
  *   warning: peer refused address=203.0.113.7 code=key edge=mx1 reason="the API key is not known"
  * Each address (each /64 of IPv6) gets its first REFUSAL_BURST lines at once, then one each REFUSAL_REPEAT_US
  * with repeats=N for those in between, until it was quiet for REFUSAL_QUIET_US: no loop of one peer fills a
- * disk, and every address is named. Ordinary refusals (no-session, resync) are no warnings. One thread.
+ * disk, and every address is named. A refused handshake (knocks.h) is one of them, code=limit. Ordinary
+ * refusals (no-session, resync) are no warnings. One thread.
  */
 #ifndef HUB_REFUSAL_H
 #define HUB_REFUSAL_H

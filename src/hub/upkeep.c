@@ -89,6 +89,8 @@ static int create(struct intake **out, const struct receive_options *options)
         rc = batch_reader_create(&in->reader);
     if (rc == 0)
         rc = refusal_log_create(&in->refusal_log);
+    if (rc == 0)
+        rc = knocks_create(&in->knocks);
     return rc;
 }
 
@@ -100,6 +102,7 @@ static void destroy(struct intake **intake)
     journal_reader_close(&in->behind);
     account_close(&in->account);
     refusal_log_destroy(&in->refusal_log);
+    knocks_destroy(&in->knocks);
     batch_reader_destroy(&in->reader);
     sessions_destroy(&in->sessions);
     edges_destroy(&in->edges);

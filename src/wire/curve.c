@@ -231,7 +231,16 @@ static bool zap_part_is(const struct zap_request *request, int part, const char 
     return request->bytes[part] == (int)n && memcmp(request->part[part], text, n) == 0;
 }
 
-bool curve_zap_answer(void *zap)
+static bool zap_admits(const struct zap_request *request, bool (*admit)(void *arg, const struct ip *address),
+                       void *arg)
+{
+    struct ip address;
+    struct slice text = {request->part[ZAP_ADDRESS], (size_t)request->bytes[ZAP_ADDRESS]};
+    return admit == NULL ||
+           (text.n <= sizeof request->part[0] && ip_parse(text, &address) == 0 && admit(arg, &address));
+}
+
+bool curve_zap_answer(void *zap, bool (*admit)(void *arg, const struct ip *address), void *arg)
 {
     struct zap_request request;
     if (!zap_receive(zap, &request))
@@ -241,14 +250,17 @@ bool curve_zap_answer(void *zap)
                 zap_part_is(&request, ZAP_DOMAIN_NAME, ZAP_DOMAIN) &&
                 zap_part_is(&request, ZAP_MECHANISM, "CURVE") && request.bytes[ZAP_KEY] == 32 &&
                 zmq_z85_encode(key, (const uint8_t *)request.part[ZAP_KEY], 32) != NULL;
+    bool admitted = good && zap_admits(&request, admit, arg);
     size_t id_bytes =
         request.parts > ZAP_ID && request.bytes[ZAP_ID] <= 255 ? (size_t)request.bytes[ZAP_ID] : 0;
     const struct slice answer[] = {
         SLICE("1.0"),
         {request.part[ZAP_ID], id_bytes},
-        good ? SLICE("200") : SLICE("400"),
-        good ? SLICE("OK") : SLICE("CURVE is required"),
-        slice_of(good ? key : ""),
+        admitted ? SLICE("200") : SLICE("400"),
+        admitted ? SLICE("OK")
+        : good   ? SLICE("too many handshakes")
+                 : SLICE("CURVE is required"),
+        slice_of(admitted ? key : ""),
         SLICE(""), /* metadata */
     };
     size_t count = sizeof answer / sizeof *answer;

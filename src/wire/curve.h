@@ -50,9 +50,10 @@ MUST_CHECK int curve_connect(void *socket, const char *endpoint, struct err *err
 /* The REP socket on which libzmq asks who may come in; bind it before any server socket. One a process. */
 MUST_CHECK int curve_zap_open(void **zap, struct err *err);
 void curve_zap_close(void **zap);
-/* Answers one request if there is one: every CURVE key is let in (the API key decides later) and becomes the
- * connection's User-Id; everything else is refused. False when there was none. */
-bool curve_zap_answer(void *zap);
+/* Answers one request if there is one: every CURVE key from an address that `admit` lets in (the API key
+ * decides later) becomes the connection's User-Id; everything else is refused. admit NULL: from anywhere.
+ * False when there was none. */
+bool curve_zap_answer(void *zap, bool (*admit)(void *arg, const struct ip *address), void *arg);
 
 /* What libzmq knows of the peer that sent this message (a zmq_msg_t; the payload frame, not the identity). */
 MUST_CHECK int curve_peer(void *message, struct ip *address, char key[CURVE_Z85_BYTES]);

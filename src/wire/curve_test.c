@@ -110,7 +110,7 @@ static enum curve_event outcome(struct pair *p)
     while (clock_monotonic_us() < until) {
         zmq_pollitem_t items[] = {{p->monitor, 0, ZMQ_POLLIN, 0}, {p->zap, 0, ZMQ_POLLIN, 0}};
         assert_true(zmq_poll(items, 2, 1000) >= 0);
-        while (curve_zap_answer(p->zap))
+        while (curve_zap_answer(p->zap, NULL, NULL))
             ;
         enum curve_event event = curve_monitor_next(p->monitor);
         if (event != CURVE_NONE && event != CURVE_CONNECTED)
