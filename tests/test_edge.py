@@ -618,5 +618,42 @@ def test_help_and_version(place):
     assert b"api_key = " in command(edge, "--print-config", check=True).stdout
 
 
+def in_files_of_its_own(edge, **files):
+    """Starts it in a mount namespace where these files of /etc are others."""
+    mounts = "".join(f"mount --bind {path} /etc/{name.replace('_', '.', 1)} && " for name, path in files.items())
+    edge.args = ["unshare", "-m", "sh", "-c", mounts + 'exec "$@"', "sh", *edge.args]
+    return edge
+
+
+def test_a_hub_with_two_addresses_of_which_one_leads_nowhere(place, started):
+    """The hub listens on the second address only."""
+    hub = started(harness.Hub(place / "hub")).ready()
+    hub.load(harness.FIXTURE)
+    hosts = place / "hosts"
+    hosts.write_text("::1 hub.test\n127.0.0.1 hub.test\n")
+    own = {"ring_dir": f"/dev/shm/{place.name}", "server": f"tcp://hub.test:{hub.wire_port}"}
+    edge = in_files_of_its_own(Proxy(place / "edge", hub=hub, settings=own), hosts=hosts)
+    started(edge).ready()
+    with PolicyClient(edge.port) as client:
+        client.ask(request())
+    wait_until(lambda: edge.metrics()["policy_proxy_uplink_records_acked_total"] == 1, "the hub has it")
+    done = subprocess.run(["nsenter", "-t", str(edge.pid), "-m", program("policy-proxy"), "check"], capture_output=True,
+                          env={**os.environ, **edge._env}, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0 and b"FAIL" not in done.stdout, done.stdout
+
+
+def test_a_silent_name_service_does_not_hold_the_stop(place, started):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((f"127.53.{os.getpid() % 250}.{free_port() % 250}", 53))
+        silent.settimeout(LIMIT_S)
+        resolv = place / "resolv.conf"
+        resolv.write_text(f"nameserver {silent.getsockname()[0]}\noptions timeout:30 attempts:5\n")
+        own = {"ring_dir": f"/dev/shm/{place.name}", "server": "tcp://hub.test:4000"}
+        edge = in_files_of_its_own(Proxy(place / "edge", settings=own), resolv_conf=resolv)
+        started(edge).ready()
+        silent.recv(512)  # the lookup waits for its answer
+        assert edge.stop(limit_s=20) == 0
+
+
 if __name__ == "__main__":
     sys.exit(pytest.main([__file__]))

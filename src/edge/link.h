@@ -20,7 +20,7 @@ struct link {
 void link_init(struct link *link);
 void link_fini(struct link *link);
 
-/* Begins to connect. ERR_CONFIG, ERR_NO_MEMORY. */
+/* Begins to connect; endpoint has an address, no name (resolve.h). ERR_CONFIG, ERR_NO_MEMORY. */
 MUST_CHECK int link_open(struct link *link, const struct curve_keys *keys, const char *server_key,
                          const char *endpoint, struct err *err);
 void link_close(struct link *link, int linger_ms);

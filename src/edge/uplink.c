@@ -4,11 +4,13 @@
  * dialogue.c: what is said. outbox.c: what is sent. uplink_check.c: `policy-proxy check`.
  *
  *   state       | event                         | next
- *   (closed)    | retry_at                      | CONNECTING
+ *   (closed)    | retry_at                      | CONNECTING: looks up the name
+ *   CONNECTING  | name known                    | CONNECTING to its first address
  *   CONNECTING  | handshake done                | GREETING (HELLO)
  *   GREETING    | WELCOME                       | READY
  *   READY       | REFUSE no-session, resync     | GREETING at once; closed when the session was short
  *   READY       | an epoch the hub did not name | GREETING
+ *   not READY   | loss, deadline                | CONNECTING to the next address, when there is one
  *   any         | other REFUSE                  | closed, REFUSED, back-off
  *   any         | loss, silence, deadline       | closed, CONNECTING, back-off
  */
@@ -50,12 +52,16 @@ void uplink_lose(struct uplink *u, int64_t now_us, const char *why)
     if (u->state == UPLINK_READY && now_us - u->ready_since_us > STEADY_US)
         u->backoff_us = BACKOFF_MIN_US;
     link_close(&u->link, 0);
+    resolve_abandon(&u->resolve);
+    bool others = u->state != UPLINK_READY && why != NULL && u->tried < u->resolved.n;
     u->state = UPLINK_CONNECTING;
     u->asked_us = 0;
-    u->retry_at_us = now_us + next_delay_us(u);
+    u->retry_at_us = others ? now_us : now_us + next_delay_us(u);
+    if (!others)
+        u->tried = u->resolved.n = 0; /* the name may have moved */
     if (outbox_restart(u->outbox, NULL, 0, 1, NULL) != 0)
         log_debug("spool cannot be read again from the last ack");
-    if (why == NULL)
+    if (why == NULL || others)
         return;
     if (!u->said_refused)
         log_warning(
@@ -65,13 +71,39 @@ void uplink_lose(struct uplink *u, int64_t now_us, const char *why)
     (void)snprintf(u->own.refusal, sizeof u->own.refusal, "%s", why);
 }
 
+/* The next address of the round. */
+static void connect_next(struct uplink *u, int64_t now_us)
+{
+    struct err err = {0};
+    u->deadline_us = now_us + CONNECT_US;
+    const char *endpoint = u->resolved.to[u->tried++].endpoint;
+    if (link_open(&u->link, &u->keys, u->server_key, endpoint, &err) != 0)
+        uplink_lose(u, now_us, err_detail(&err));
+}
+
 static void connect_now(struct uplink *u, int64_t now_us)
 {
-    struct err err;
+    struct err err = {0};
     u->state = UPLINK_CONNECTING;
     u->deadline_us = now_us + CONNECT_US;
-    if (link_open(&u->link, &u->keys, u->server_key, u->server, &err) != 0)
+    if (u->tried < u->resolved.n)
+        connect_next(u, now_us);
+    else if (resolve_start(&u->resolve, u->server, wake_up, u->wake, &err) != 0)
         uplink_lose(u, now_us, err_detail(&err));
+}
+
+/* While the name is looked up. */
+static void await_name(struct uplink *u, int64_t now_us)
+{
+    struct err err = {0};
+    int rc = resolve_take(&u->resolve, &u->resolved, &err);
+    u->tried = 0;
+    if (rc == 0)
+        connect_next(u, now_us);
+    else if (rc != ERR_MORE)
+        uplink_lose(u, now_us, err_detail(&err));
+    else if (now_us >= u->deadline_us)
+        uplink_lose(u, now_us, "the name service does not answer");
 }
 
 static void watch(struct uplink *u, int64_t now_us)
@@ -130,7 +162,9 @@ static void publish(struct uplink *u, int64_t now_us)
 
 static void step(struct uplink *u, int64_t now_us)
 {
-    if (u->link.socket == NULL && now_us >= u->retry_at_us)
+    if (u->resolve != NULL)
+        await_name(u, now_us);
+    else if (u->link.socket == NULL && now_us >= u->retry_at_us)
         connect_now(u, now_us);
     else if (u->link.socket != NULL && u->state != UPLINK_READY && now_us >= u->deadline_us)
         uplink_lose(u, now_us, "the hub does not answer");
@@ -144,6 +178,8 @@ static void step(struct uplink *u, int64_t now_us)
 static int64_t wake_at_us(struct uplink *u, bool collecting)
 {
     int64_t at = u->publish_at_us + 800 * 1000;
+    if (u->resolve != NULL)
+        return at;
     if (u->link.socket == NULL && u->retry_at_us < at)
         at = u->retry_at_us;
     if (collecting && uplink_ship_at_us(u) < at)
@@ -243,6 +279,7 @@ static int take_options(struct uplink *u, const struct uplink_options *options, 
 
 static void destroy(struct uplink *u)
 {
+    resolve_abandon(&u->resolve);
     wake_shut(&u->wake);
     outbox_close(&u->outbox);
     link_fini(&u->link);

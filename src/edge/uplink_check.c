@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +22,7 @@ struct check {
     void (*say)(void *arg, bool ok, const char *line);
     void *arg;
     struct err *err;
+    char endpoint[RESOLVED_BYTES]; /* that answered */
     struct link link;
     struct curve_keys keys;
 };
@@ -54,12 +54,12 @@ static int bad(struct check *c, int code, const char *fmt, ...)
 /* ---- connection ------------------------------------------------------------------------------ */
 
 /* 0 or an errno. */
-static int try_address(const struct addrinfo *address)
+static int try_address(const struct sockaddr *address, socklen_t bytes)
 {
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return errno;
-    int errnum = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
+    int errnum = connect(fd, address, bytes) == 0 ? 0 : errno;
     if (errnum == EINPROGRESS) {
         struct pollfd item = {fd, POLLOUT, 0};
         socklen_t size = sizeof errnum;
@@ -72,28 +72,26 @@ static int try_address(const struct addrinfo *address)
     return errnum;
 }
 
+/* The first address that answers is the one that the next steps use. */
 static int check_connection(struct check *c)
 {
-    char host[CURVE_HOST_BYTES], port[CURVE_PORT_BYTES];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    struct err err;
-    int rc = curve_endpoint_split(c->options->server, host, port, &err);
+    struct resolved found;
+    struct err err = {0};
+    int errnum = 0, rc = resolve_now(c->options->server, &found, &err);
     if (rc != 0)
         return bad(c, rc, "connection: %s", err_detail(&err));
-    int failed = getaddrinfo(host, port, &hints, &found);
-    if (failed != 0)
-        return bad(c, ERR_UNAVAILABLE,
-                   "connection: %s has no address: correct `server` or the name service [%s]", host,
-                   gai_strerror(failed));
-    int errnum = try_address(found);
-    freeaddrinfo(found);
-    if (errnum != 0)
-        return bad(c, ERR_UNAVAILABLE,
-                   "connection: %s does not answer: start the hub, open the port in the firewall, or correct "
-                   "`server` [%s]",
-                   c->options->server, strerror(errnum));
-    good(c, "connection: %s answers", c->options->server);
-    return 0;
+    for (size_t i = 0; i < found.n; i++) {
+        errnum = try_address((const struct sockaddr *)&found.to[i].address, found.to[i].address_bytes);
+        if (errnum != 0)
+            continue;
+        memcpy(c->endpoint, found.to[i].endpoint, sizeof c->endpoint);
+        good(c, "connection: %s answers", c->options->server);
+        return 0;
+    }
+    return bad(c, ERR_UNAVAILABLE,
+               "connection: %s does not answer: start the hub, open the port in the firewall, or correct "
+               "`server` [%s]",
+               c->options->server, strerror(errnum));
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -105,7 +103,7 @@ static int check_server_key(struct check *c)
     if (rc == 0)
         rc = curve_keys_load(&c->keys, c->options->key_file, &err);
     if (rc == 0)
-        rc = link_open(&c->link, &c->keys, c->options->server_key, c->options->server, &err);
+        rc = link_open(&c->link, &c->keys, c->options->server_key, c->endpoint, &err);
     if (rc != 0)
         return bad(c, rc, "server key: %s", err_detail(&err));
     enum curve_event event = CURVE_NONE;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "link.h"
 #include "outbox.h"
+#include "resolve.h"
 #include "uplink.h"
 #include "wake.h"
 
@@ -38,7 +39,10 @@ struct uplink {
     /* the thread's own: */
     struct outbox *outbox;
     struct link link;
-    struct frame out; /* large */
+    struct resolve *resolve;  /* the hub's name is looked up; NULL: it is not */
+    struct resolved resolved; /* this round of attempts goes through these */
+    size_t tried;             /* of them */
+    struct frame out;         /* large */
     enum uplink_state state;
     uint32_t greeting, window;
     int64_t retry_at_us, backoff_us; /* monotonic; while the link is closed */

@@ -5,11 +5,9 @@
 #include "curve.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <zmq.h>
 
 enum {
@@ -121,23 +119,11 @@ int curve_endpoint_split(const char *endpoint, char host[CURVE_HOST_BYTES], char
     return err_set(err, ERR_CONFIG, "server '%s' is no address: use tcp://HOST:PORT", endpoint);
 }
 
-/* libzmq uses one address family a socket: the one that this machine prefers for the host. */
-static int wants_ipv6(const char *endpoint)
-{
-    char host[CURVE_HOST_BYTES], port[CURVE_PORT_BYTES];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    if (curve_endpoint_split(endpoint, host, port, NULL) != 0 || getaddrinfo(host, port, &hints, &found) != 0)
-        return 0;
-    int ipv6 = found->ai_family == AF_INET6;
-    freeaddrinfo(found);
-    return ipv6;
-}
-
 int curve_client(void **socket, const struct curve_keys *keys, const char *server_key, const char *endpoint,
                  int high_water, struct err *err)
 {
     const struct option options[] = {
-        {ZMQ_RECONNECT_IVL, -1}, {ZMQ_CONNECT_TIMEOUT, 5000}, {ZMQ_IPV6, wants_ipv6(endpoint)}};
+        {ZMQ_RECONNECT_IVL, -1}, {ZMQ_CONNECT_TIMEOUT, 5000}, {ZMQ_IPV6, strchr(endpoint, '[') != NULL}};
     int rc = open_socket(socket, ZMQ_DEALER, high_water, err);
     if (rc != 0)
         return rc;

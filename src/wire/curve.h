@@ -39,7 +39,8 @@ MUST_CHECK int curve_endpoint_split(const char *endpoint, char host[CURVE_HOST_B
 
 /* A ROUTER that speaks CURVE only, accepts peers by ZAP only, and holds the limits; not yet bound. */
 MUST_CHECK int curve_server(void **socket, const struct curve_keys *keys, int high_water, struct err *err);
-/* A DEALER likewise; it never reconnects by itself. endpoint is only looked at (IPv4 or IPv6). */
+/* A DEALER likewise; it never reconnects by itself. endpoint is only looked at: with
+ * brackets it is IPv6. Names have one family then, so give an address. */
 MUST_CHECK int curve_client(void **socket, const struct curve_keys *keys, const char *server_key,
                             const char *endpoint, int high_water, struct err *err);
 
