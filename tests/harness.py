@@ -155,13 +155,14 @@ class Hub(Program):
     def __init__(self, directory, settings=None, **popen):
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
-        self.wire_port, self.metrics_port = free_port(), free_port()
+        self.wire_port, self.metrics_port, self.http_port = free_port(), free_port(), free_port()
         self.config = self.dir / "hub.conf"
         self.settings = {
             "server_address": f"tcp://127.0.0.1:{self.wire_port}",
             "server_local_address": "",
             "data": str(self.dir / "data"),
             "metrics": f"127.0.0.1:{self.metrics_port}",
+            "http": f"127.0.0.1:{self.http_port}",
             **(settings or {}),
         }
         write_settings(self.config, "mail-analytics", self.settings)

@@ -4,7 +4,7 @@ Starts both (the release build, built when it is missing; $STACK_BUILD names ano
 dies, and stops everything on SIGTERM or Ctrl-C. Prints a line that begins with "ready" once both answer. DIR/env holds
 shell variables and is replaced as a whole whenever a pid changes:
 
-  POLICY_ADDR HUB_PID PROXY_PID WIRE_ADDR WIRE_LOCAL_ADDR SERVER_KEY INGEST_KEY READ_KEY METRICS_URL HUB_METRICS_URL
+  POLICY_ADDR HUB_PID PROXY_PID WIRE_ADDR WIRE_LOCAL_ADDR SERVER_KEY INGEST_KEY READ_KEY METRICS_URL HUB_METRICS_URL HTTP_URL
   TENANT DATA_DIR CLI PROXY MAIL_ANALYTICS_CONFIG POLICY_PROXY_CONFIG
 
 The one tenant owns example.com with its subdomains, relays relay.example and trusts 192.0.2.0/24 and 2001:db8:1::/48.
@@ -33,7 +33,7 @@ def fixture(keys):
 
 def choose_ports(earlier):
     taken, ports = set(), {}
-    for name in ("policy", "wire", "local", "metrics", "hub_metrics"):
+    for name in ("policy", "wire", "local", "metrics", "hub_metrics", "http"):
         port = earlier.get(name)
         ports[name] = port if port and port not in taken else supervisor.free_port(taken)
         taken.add(ports[name])
@@ -52,6 +52,7 @@ def write_env(directory, build, ports, keys, server_key, pids):
         **pids,
         "METRICS_URL": url.format(ports["metrics"]),
         "HUB_METRICS_URL": url.format(ports["hub_metrics"]),
+        "HTTP_URL": f"http://127.0.0.1:{ports['http']}",
         "MAIL_ANALYTICS_CONFIG": etc,
         "POLICY_PROXY_CONFIG": etc,
         "TENANT": TENANT,

@@ -109,6 +109,7 @@ def write_config(etc, data, ports, ingest_key, server_key, ring, edge_id):
 data = {data}/hub
 server_address = tcp://127.0.0.1:{ports['wire']}
 server_local_address = tcp://127.0.0.1:{ports['local']}
+http = 127.0.0.1:{ports['http']}
 metrics = 127.0.0.1:{ports['hub_metrics']}
 """)
     write_private(etc / "policy-proxy.conf", f"""[policy-proxy]

@@ -37,6 +37,15 @@ static const struct route {
     {"GET", "/api/v1/status", status_get, 0, ROUTE_OPERATOR},
 };
 
+bool api_route(size_t i, const char **method, const char **path)
+{
+    if (i >= sizeof routes / sizeof *routes)
+        return false;
+    *method = routes[i].method;
+    *path = routes[i].path;
+    return true;
+}
+
 static bool path_matches(const char *pattern, struct slice path, struct slice *tail)
 {
     size_t n = strlen(pattern);

@@ -54,4 +54,8 @@ void api_allow(struct slice path, char out[API_ALLOW_BYTES]);
 void api_handle(struct api_context *context, const struct api_request *request, int *status,
                 struct buf *reply);
 
+/* The routes, for servers that judge method and path themselves: the i-th; false: there are no more. A final
+ * '*' stands for one part of a path. */
+bool api_route(size_t i, const char **method, const char **path);
+
 #endif

@@ -10,6 +10,7 @@
 #include "direct.h"
 #include "loader.h"
 #include "receive.h"
+#include "web.h"
 
 struct figures {
     struct receive_stats receive;
@@ -18,6 +19,7 @@ struct figures {
     struct journal_stats journal;
     struct control_stats control;
     struct direct_stats direct;
+    struct web_stats http;
     bool store_open;
     int64_t uptime_us;
     const char *engine;

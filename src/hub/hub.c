@@ -12,6 +12,7 @@
 #include "loop/scrape.h"
 #include "loop/signals.h"
 #include "paths.h"
+#include "web.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -40,6 +41,7 @@ struct hub {
     _Atomic(struct loader *) loader;
     struct control *control;
     struct scrape *scrape;
+    struct web *web; /* NULL: no http */
     struct signals *signals;
     struct ticker *watchdog, *retry;
     uv_work_t opening; /* of the store, by a worker */
@@ -75,6 +77,8 @@ static void take_figures(struct hub *hub, struct figures *out)
         control_get_stats(hub->control, &out->control);
     if (hub->direct != NULL)
         direct_get_stats(hub->direct, &out->direct);
+    if (hub->web != NULL)
+        web_get_stats(hub->web, &out->http);
     if (store != NULL)
         store_get_stats(store, &out->store);
     pthread_mutex_lock(&hub->lock);
@@ -174,6 +178,8 @@ static void use_store(struct hub *hub)
     atomic_store(&hub->store, store);
     if (hub->control != NULL)
         control_set_store(hub->control, store);
+    if (hub->web != NULL)
+        web_set_store(hub->web, store);
     log_info("store: %s open in %s", hub->settings->store, hub->paths.store);
 }
 
@@ -234,7 +240,8 @@ static int prepare_files(struct hub *hub, struct err *err)
         rc = pidfile_open(&hub->pidfile, p->pid_file, err);
     if (rc == 0)
         rc = process_raise_descriptors(s->max_sessions + DESCRIPTORS_BESIDES +
-                                           (s->policy_listen[0] != '\0' ? DIRECT_CONNECTIONS : 0),
+                                           (s->policy_listen[0] != '\0' ? DIRECT_CONNECTIONS : 0) +
+                                           (s->http[0] != '\0' ? s->http_connections : 0),
                                        err);
     if (rc == 0)
         rc = process_become(s->user, err);
@@ -300,6 +307,30 @@ static int start_direct(struct hub *hub, struct err *err)
     return direct_start(&hub->direct, &options, err);
 }
 
+/* The store is open and takes what comes. */
+static int say_ready(void *arg, char *why, size_t size)
+{
+    struct hub *hub = arg;
+    struct figures figures;
+    take_figures(hub, &figures);
+    (void)snprintf(why, size, "%s",
+                   figures.store_error[0] != '\0' ? figures.store_error : "the store is being opened");
+    return figures.store_open && !figures.loader.stalled ? 0 : ERR_UNAVAILABLE;
+}
+
+static int start_web(struct hub *hub, const struct api_context *context, struct err *err)
+{
+    struct web_options options = {
+        .settings = hub->settings,
+        .account_path = hub->paths.account,
+        .context = *context,
+        .ready = say_ready,
+        .metrics = write_metrics,
+        .arg = hub,
+    };
+    return hub->settings->http[0] != '\0' ? web_open(&hub->web, &hub->loop, &options, err) : 0;
+}
+
 static int start_loop_parts(struct hub *hub, struct err *err)
 {
     static const struct signals_calls calls = {on_stop, on_reload};
@@ -319,6 +350,8 @@ static int start_loop_parts(struct hub *hub, struct err *err)
         rc = control_open(&hub->control, &hub->loop, &control, err);
     if (rc == 0 && s->metrics[0] != '\0')
         rc = scrape_open(&hub->scrape, &hub->loop, s->metrics, write_metrics, hub, err);
+    if (rc == 0)
+        rc = start_web(hub, &control.context, err);
     return rc != 0 ? rc : notify_watchdog(&hub->watchdog, &hub->loop);
 }
 
@@ -346,11 +379,13 @@ static void stop(struct hub *hub)
     hub->stopping = true;
     ticker_destroy(&hub->watchdog);
     scrape_close(&hub->scrape);
+    web_stop(hub->web);
     control_close(&hub->control);
     ticker_destroy(&hub->retry);
     signals_close(&hub->signals);
     (void)uv_run(&hub->loop, UV_RUN_DEFAULT); /* until the last handler is back */
-    direct_stop(&hub->direct);                /* while there is one to hand over to */
+    web_destroy(&hub->web);
+    direct_stop(&hub->direct); /* while there is one to hand over to */
     receive_stop(&hub->receive);
     loader = atomic_exchange(&hub->loader, NULL);
     if (loader != NULL)
@@ -365,7 +400,7 @@ static void stop(struct hub *hub)
 static void size_thread_pool(uint64_t query_threads)
 {
     char number[24];
-    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)query_threads + 2);
+    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)query_threads + 3);
     (void)setenv("UV_THREADPOOL_SIZE", number, 0);
 }
 

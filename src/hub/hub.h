@@ -4,10 +4,10 @@
  *   receive  ROUTER sockets, ZAP, sessions; appends batches to the hub's journal, one fdatasync for all that
  *            came together, then acks (receive.h)
  *   load     reads the journal, parses, classifies, consolidates, stores with its cursor (loader.h)
- *   workers  questions from the control socket (control.h), on the loop's thread pool
- * The loop itself has the control socket, the metrics, the signals and the supervisor's watchdog. A store
- * that can't be opened stops none of this: it is tried again every few seconds, and the journal keeps what
- * comes.
+ *   workers  questions from the control socket (control.h) and over HTTP (web.h), on the loop's thread pool
+ * The loop itself has the control socket, HTTP, the metrics, the signals and the supervisor's watchdog. A
+ * store that can't be opened stops none of this: it is tried again every few seconds, and the journal keeps
+ * what comes.
  */
 #ifndef HUB_HUB_H
 #define HUB_HUB_H

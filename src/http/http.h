@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * http: an HTTP/1.1 server on the loop. Its owner hands in a table of routes; requests are read here, judged
+ * (route, method, framing, length, type, bearer token present), and only then given to a handler on one of
+ * libuv's workers. Refusals are problem documents (RFC 9457) with a request id that X-Request-Id repeats.
+ * Connections are kept alive and may be pipelined: one request of a connection is worked on at a time, what
+ * was sent behind it waits in the kernel. HEAD is answered wherever GET is. Plain HTTP, so local only.
+ *
+ * Bounds, besides those of request_head.h and chunked.h: connections in all and by address (one more gets
+ * 503 and the door), handlers at once, HTTP_WAITING requests behind them (503), the bytes of all large bodies
+ * and of all unsent replies (503). Deadlines don't move with each byte: idle_ms between requests, head_ms
+ * from a request's first byte to the end of its head, body_ms for its body (408 both), request_ms for queue
+ * and handler (the handler is told to give up), reply_ms until the reply was taken.
+ */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include "base/ip.h"
+#include "request_head.h"
+
+#include "base/buf.h"
+
+#include <stdatomic.h>
+#include <uv.h>
+
+enum {
+    HTTP_WAITING = 256,                     /* requests that wait for a worker */
+    HTTP_SMALL_BODY_BYTES = 64 * 1024,      /* bodies beyond it share */
+    HTTP_BODIES_BYTES = 64 * 1024 * 1024,   /* this */
+    HTTP_REPLY_BYTES = 32 * 1024 * 1024,    /* a reply's body at most */
+    HTTP_REPLIES_BYTES = 128 * 1024 * 1024, /* all that was not taken yet; beyond it no handler starts */
+    HTTP_FIELDS_BYTES = 4096,               /* a handler's own fields of a reply */
+    HTTP_ID_BYTES = 17,                     /* a request's id with its NUL */
+    HTTP_LINGER_MS = 1000,                  /* after a refusal: reading on, so that it is seen */
+    HTTP_DRAIN_MS = 5000,                   /* from http_close to the last reply taken */
+};
+
+/* Lent to a handler until it returns. */
+struct http_request {
+    const struct http_head *head;
+    struct slice method; /* GET for HEAD, too */
+    struct slice body;
+    struct ip peer; /* of the connection; loopback for a unix socket */
+    const char *id;
+    atomic_bool
+        *gone; /* nobody waits for the answer any more: ask it while you work, see http_options.cancel */
+};
+
+/* Filled by a handler; at first 200 without a body. A status of 400 and more with a JSON object for body gets
+ * the request id as its first member. */
+struct http_reply {
+    int status;
+    const char *type;  /* Content-Type, static */
+    struct buf body;   /* limit HTTP_REPLY_BYTES */
+    struct buf fields; /* more fields, each "Name: value\r\n" */
+};
+
+/* Writes a problem document into reply: its type and title come from the status; detail is our own text, at
+ * most 512 bytes. */
+void http_problem(struct http_reply *reply, int status, const char *detail);
+
+enum http_route_flags {
+    HTTP_BEARER = 1, /* without "Authorization: Bearer …" it is 401 before the body is read */
+    HTTP_QUICK = 2,  /* answers at once from memory, on the loop: it works while all workers are busy */
+    HTTP_JSON = 4,   /* a body has to be application/json (415) */
+};
+
+/* path: a final '*' stands for one part that is not empty. Texts outlive the server. */
+struct http_route {
+    const char *method, *path;
+    size_t body_bytes; /* 0: takes none; else at most, and POST, PUT and PATCH must say how many come (411) */
+    unsigned flags;
+    void (*handle)(void *arg, const struct http_request *request, struct http_reply *reply);
+};
+
+/* What the server counts; its owner's, so that any thread may read it until the owner ends. */
+struct http_counters {
+    _Atomic uint64_t connections; /* open now */
+    _Atomic uint64_t turned_away; /* for the number of connections */
+    _Atomic uint64_t requests;    /* answered */
+    _Atomic uint64_t refused;     /* of those, with a status of 400 or more */
+    _Atomic uint64_t timeouts;    /* heads, bodies and replies that took too long */
+    _Atomic uint64_t abandoned;   /* clients that left while a handler worked */
+};
+
+struct http_options {
+    const char *listen;              /* address:port or unix:/path, local */
+    const struct http_route *routes; /* outlive the server */
+    size_t route_count;
+    void *arg; /* of the handlers */
+    /* Loop thread: *gone of a request that a handler works on was set; wakes what that waits for. May be
+     * NULL. */
+    void (*cancel)(void *arg, atomic_bool *gone);
+    struct http_counters *counters; /* outlive the last connection */
+    unsigned max_connections, max_per_address, workers;
+    uint64_t idle_ms, head_ms, body_ms, request_ms, reply_ms;
+};
+
+struct http;
+
+/* Loop thread. ERR_CONFIG (no local address), and as endpoint_listen. */
+MUST_CHECK int http_open(struct http **out, uv_loop_t *loop, const struct http_options *options,
+                         struct err *err);
+/* Accepts no more; idle connections end now, requests at a handler are still answered. The loop is to be run
+ * until it has nothing left. Nulls *http; the memory goes with the last connection. Safe on NULL. */
+void http_close(struct http **http);
+
+const struct endpoint *http_endpoint(const struct http *http);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * web: see web.h.
+ */
+#include "web.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "handles.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    ROUTES = 128,
+    CALLER_BYTES = 32,
+    WHY_BYTES = 512,
+    ALL_SCOPES = SCOPE_INGEST | SCOPE_READ | SCOPE_MANAGE
+};
+
+struct web {
+    struct http *http;
+    struct handles *handles;
+    struct web_options options;
+    _Atomic(struct store *) store;
+    _Atomic bool stopping;
+    struct http_counters counters;
+    struct http_route routes[ROUTES];
+    size_t route_count;
+};
+
+static struct slice bearer(const struct http_head *head)
+{
+    struct slice value = http_head_field(head, "Authorization");
+    size_t n = strlen("Bearer ");
+    return value.n < n ? (struct slice){NULL, 0} : slice_trim((struct slice){value.p + n, value.n - n});
+}
+
+/* Who is this? False: it was answered. */
+static bool authenticate(struct account *account, const struct http_request *request,
+                         struct http_reply *reply, struct account_key *key)
+{
+    struct err err = {0};
+    int rc = account_key_check(account, bearer(request->head), &request->peer, (enum scope)ALL_SCOPES,
+                               clock_real_us(), key, &err);
+    if (rc == 0)
+        return true;
+    if (rc == ERR_UNAUTHENTICATED) {
+        http_problem(reply, 401, "the API key is not known, or its time is over");
+        (void)!buf_addf(&reply->fields,
+                        "WWW-Authenticate: Bearer realm=\"mail-analytics\", error=\"invalid_token\"\r\n");
+    } else if (rc == ERR_DENIED) {
+        http_problem(reply, 403, "the API key is not for this client address");
+    } else {
+        log_error("http: %s", err_detail(&err));
+        http_problem(reply, 503, "the account file can't be used, see the hub's log");
+    }
+    return false;
+}
+
+/* Nobody hears what a cancelled question answers, unless the hub stops. */
+static void finish(struct web *web, struct http_reply *reply)
+{
+    reply->type = reply->status < 400 ? "application/json" : "application/problem+json";
+    if (reply->status != 499)
+        return;
+    http_problem(reply, 503, web->stopping ? "the hub is stopping" : "the question was cancelled");
+    (void)!buf_addf(&reply->fields, "Retry-After: 1\r\n");
+}
+
+static void answer(struct web *web, struct account *account, const struct http_request *request,
+                   struct http_reply *reply)
+{
+    char name[CALLER_BYTES];
+    struct account_key key;
+    if (!authenticate(account, request, reply, &key))
+        return;
+    struct api_context context = web->options.context;
+    context.account = account;
+    context.store = web->store;
+    (void)snprintf(name, sizeof name, "apikey %u", key.id);
+    struct api_request asked = {
+        .caller = {.tenant = key.tenant, .scopes = key.scopes, .name = name},
+        .method = request->method,
+        .path = request->head->target,
+        .body = request->body,
+        .cancelled = request->gone,
+    };
+    api_handle(&context, &asked, &reply->status, &reply->body);
+    finish(web, reply);
+}
+
+/* Worker thread. */
+static void serve_api(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    struct web *web = arg;
+    struct handle *handle;
+    struct err err = {0};
+    if (handles_borrow(web->handles, &handle, &err) != 0) {
+        log_error("http: %s", err_detail(&err));
+        http_problem(reply, 503, "the account file can't be opened, see the hub's log");
+        return;
+    }
+    answer(web, handle_account(handle), request, reply);
+    handles_return(web->handles, handle);
+}
+
+/* Loop thread. */
+static void cancel(void *arg, atomic_bool *gone)
+{
+    struct web *web = arg;
+    if (web->store != NULL)
+        store_cancel(web->store, gone);
+}
+
+static void serve_healthz(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    (void)arg;
+    (void)request;
+    reply->type = "application/json";
+    (void)!buf_addf(&reply->body, "{\"status\":\"ok\"}");
+}
+
+static void serve_readyz(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    struct web *web = arg;
+    char why[WHY_BYTES] = "";
+    if (web->options.ready(web->options.arg, why, sizeof why) == 0)
+        serve_healthz(arg, request, reply);
+    else
+        http_problem(reply, 503, why);
+}
+
+static void serve_metrics(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    struct web *web = arg;
+    if (http_head_field(request->head, "X-Forwarded-For").p != NULL ||
+        http_head_field(request->head, "Forwarded").p != NULL) {
+        http_problem(reply, 404, "there is no such path");
+        return;
+    }
+    reply->type = "text/plain; version=0.0.4; charset=utf-8";
+    if (web->options.metrics(web->options.arg, &reply->body) != 0)
+        http_problem(reply, 500, "the figures don't fit");
+}
+
+static void add_routes(struct web *web)
+{
+    static const struct http_route own[] = {
+        {"GET", "/healthz", 0, HTTP_QUICK, serve_healthz},
+        {"GET", "/readyz", 0, HTTP_QUICK, serve_readyz},
+        {"GET", "/metrics", 0, HTTP_QUICK, serve_metrics},
+    };
+    struct http_route route = {.flags = HTTP_BEARER | HTTP_JSON, .handle = serve_api};
+    memcpy(web->routes, own, sizeof own);
+    web->route_count = sizeof own / sizeof *own;
+    for (size_t i = 0; web->route_count < ROUTES && api_route(i, &route.method, &route.path); i++) {
+        route.body_bytes = strcmp(route.method, "POST") == 0 ? API_BODY_BYTES : 0;
+        web->routes[web->route_count++] = route;
+    }
+}
+
+static uint64_t to_ms(int64_t us)
+{
+    return (uint64_t)us / 1000;
+}
+
+static int open_http(struct web *web, uv_loop_t *loop, struct err *err)
+{
+    const struct hub_config *s = web->options.settings;
+    struct http_options options = {
+        .listen = s->http,
+        .routes = web->routes,
+        .route_count = web->route_count,
+        .arg = web,
+        .cancel = cancel,
+        .counters = &web->counters,
+        .max_connections = (unsigned)s->http_connections,
+        .max_per_address = (unsigned)s->http_connections_per_address,
+        .workers = (unsigned)s->query_threads + 1,
+        .idle_ms = to_ms(s->http_idle_timeout),
+        .head_ms = to_ms(s->http_head_timeout),
+        .body_ms = to_ms(s->http_body_timeout),
+        .request_ms = to_ms(s->query_timeout) + WEB_REQUEST_BEYOND_MS,
+        .reply_ms = 60000,
+    };
+    return http_open(&web->http, loop, &options, err);
+}
+
+int web_open(struct web **out, uv_loop_t *loop, const struct web_options *options, struct err *err)
+{
+    struct web *web = calloc(1, sizeof *web);
+    if (web == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for http");
+    web->options = *options;
+    add_routes(web);
+    int rc = handles_create(&web->handles, options->account_path, err);
+    if (rc == 0)
+        rc = open_http(web, loop, err);
+    if (rc != 0)
+        web_destroy(&web);
+    else
+        *out = web;
+    return rc;
+}
+
+void web_stop(struct web *web)
+{
+    if (web == NULL)
+        return;
+    web->stopping = true;
+    http_close(&web->http);
+}
+
+void web_destroy(struct web **web)
+{
+    struct web *self = *web;
+    *web = NULL;
+    if (self == NULL)
+        return;
+    handles_destroy(&self->handles);
+    free(self);
+}
+
+void web_set_store(struct web *web, struct store *store)
+{
+    web->store = store;
+}
+
+void web_get_stats(const struct web *web, struct web_stats *out)
+{
+    const struct http_counters *from = &web->counters;
+    *out = (struct web_stats){.connections = from->connections,
+                              .turned_away = from->turned_away,
+                              .requests = from->requests,
+                              .refused = from->refused,
+                              .timeouts = from->timeouts,
+                              .abandoned = from->abandoned};
+}

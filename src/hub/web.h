@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * web: what the hub answers over HTTP (http/http.h): the routes of the api under /api/v1 for API keys as
+ * bearer tokens (RFC 6750), and without one /healthz (the process answers), /readyz (it can answer questions)
+ * and /metrics (the Prometheus text, for this machine: what comes through a proxy gets 404). The tenant comes
+ * from the key and from nothing else; a thing of another tenant answers as one that isn't there.
+ */
+#ifndef HUB_WEB_H
+#define HUB_WEB_H
+
+#include "api/api.h"
+#include "http/http.h"
+
+enum { WEB_REQUEST_BEYOND_MS = 10000 }; /* queue and handler together, beyond a question's own time limit */
+
+struct web;
+
+struct web_stats { /* see struct http_counters */
+    uint64_t connections, turned_away, requests, refused, timeouts, abandoned;
+};
+
+struct web_options {
+    const struct hub_config *settings;
+    const char *account_path;   /* outlives the web */
+    struct api_context context; /* account and store are ignored, see web_set_store */
+    /* Loop thread. ready: 0, or not, with why. */
+    int (*ready)(void *arg, char *why, size_t size);
+    int (*metrics)(void *arg, struct buf *text);
+    void *arg;
+};
+
+/* Loop thread. As http_open. */
+MUST_CHECK int web_open(struct web **out, uv_loop_t *loop, const struct web_options *options,
+                        struct err *err);
+/* No more requests; those at a handler are answered while the loop runs. Safe on NULL. */
+void web_stop(struct web *web);
+void web_destroy(struct web **web); /* after the loop ran out; nulls *web; safe on NULL */
+
+/* The store for questions from now on; NULL: none. It must outlive the handlers. Loop thread. */
+void web_set_store(struct web *web, struct store *store);
+void web_get_stats(const struct web *web, struct web_stats *out); /* any thread */
+
+#endif
