@@ -185,6 +185,15 @@ def test_the_running_hub_answers(hub):
     assert answer["truncated"] is False
     assert hub.cli("query", "--measure", "requests", "--by", "sender").stdout.startswith("no rows from ")
     assert json.loads(hub.cli("query", "--measure", "requests", "--json").stdout)["rows"] == [{"requests": 0}]
+    days = json.loads(hub.cli("query", "--measure", "requests,requests.per_hour", "--interval", "day", "--from", "2026-03-28",
+                              "--to", "2026-03-31", "--timezone", "Europe/Paris", "--fill", "--totals", "--where",
+                              "!helo_name~=dsl || sender$=.example", "--json").stdout)
+    assert [row["time"][:19] for row in days["rows"]] == ["2026-03-27T23:00:00", "2026-03-28T23:00:00",
+                                                          "2026-03-29T22:00:00"]
+    assert days["columns"] == ["time", "requests", "requests.per_hour"] and days["from"].startswith("2026-03-27T23")
+    assert days["totals"] == {"requests": 0, "requests.per_hour": 0}
+    top = json.loads(hub.cli("query", "--measure", "messages.share", "--by", "sender", "--top", "3", "--rest", "--json").stdout)
+    assert top["rows"] == [] and top["columns"] == ["sender", "messages.share", "rest"] and "totals" not in top
     done = hub.cli("query", "--measure", "nothing", check=False)
     assert done.returncode == EX_DATAERR and "nothing" in done.stderr
     done = hub.cli("query", "--measure", "requests", "--tenant", "nobody", check=False)

@@ -13,21 +13,8 @@ struct answer {
     struct api_call *call;
     const struct query *query;
     bool truncated;
+    struct buf totals; /* as JSON; empty: not asked for */
 };
-
-static size_t column_count(const struct query *q)
-{
-    return (q->interval_us > 0) + q->dimension_count + q->measure_count;
-}
-
-static const char *column_name(const struct query *q, size_t i)
-{
-    if (q->interval_us > 0 && i-- == 0)
-        return "time";
-    if (i < q->dimension_count)
-        return event_columns[q->dimensions[i]].name;
-    return query_measure_name(q->measures[i - q->dimension_count]);
-}
 
 static int write_cell(struct buf *out, const struct cell *cell)
 {
@@ -35,6 +22,8 @@ static int write_cell(struct buf *out, const struct cell *cell)
     switch (cell->type) {
     case CELL_U64:
         return buf_addf(out, "%llu", (unsigned long long)cell->u64);
+    case CELL_F64:
+        return buf_addf(out, "%.17g", cell->f64);
     case CELL_TS:
         clock_format(cell->ts, time);
         return buf_addf(out, "\"%s\"", time);
@@ -47,16 +36,32 @@ static int write_cell(struct buf *out, const struct cell *cell)
     }
 }
 
-static int write_row(struct answer *answer, const struct cell *cells, size_t count)
+/* Members from the answer's column first on. */
+static int write_members(struct buf *out, const struct query *query, size_t first, const struct cell *cells,
+                         size_t count)
 {
-    struct buf *out = answer->call->reply;
-    int rc = call_row(answer->call);
+    char name[QUERY_COLUMN_BYTES];
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        rc = buf_addf(out, "%s\"%s\":", i == 0 ? "{" : ",", column_name(answer->query, i));
+        query_column_name(query, first + i, name);
+        rc = buf_addf(out, "%s\"%s\":", i == 0 ? "{" : ",", name);
         if (rc == 0)
             rc = write_cell(out, &cells[i]);
     }
     return rc != 0 ? rc : buf_add(out, "}", 1);
+}
+
+static int write_row(struct answer *answer, const struct cell *cells, size_t count)
+{
+    int rc = call_row(answer->call);
+    return rc != 0 ? rc : write_members(answer->call->reply, answer->query, 0, cells, count);
+}
+
+static int take_totals(void *arg, const struct cell *cells, size_t count)
+{
+    struct answer *answer = arg;
+    buf_clear(&answer->totals);
+    return write_members(&answer->totals, answer->query, query_first_figure(answer->query), cells, count);
 }
 
 static int take_row(void *arg, const struct cell *cells, size_t count)
@@ -81,25 +86,36 @@ static int write_tail(struct answer *answer)
     clock_format(answer->query->from, from);
     clock_format(answer->query->to, to);
     int rc = buf_addf(out, "],\"columns\":[");
-    for (size_t i = 0; rc == 0 && i < column_count(answer->query); i++)
-        rc = buf_addf(out, "%s\"%s\"", i > 0 ? "," : "", column_name(answer->query, i));
+    for (size_t i = 0; rc == 0 && i < query_column_count(answer->query); i++) {
+        char name[QUERY_COLUMN_BYTES];
+        query_column_name(answer->query, i, name);
+        rc = buf_addf(out, "%s\"%s\"", i > 0 ? "," : "", name);
+    }
+    if (rc == 0)
+        rc = buf_addf(out, "]%s", answer->totals.n > 0 ? ",\"totals\":" : "");
+    if (rc == 0)
+        rc = buf_add_slice(out, buf_slice(&answer->totals));
     return rc != 0 ? rc
-                   : buf_addf(out, "],\"from\":\"%s\",\"to\":\"%s\",\"truncated\":%s}", from, to,
+                   : buf_addf(out, ",\"from\":\"%s\",\"to\":\"%s\",\"truncated\":%s}", from, to,
                               answer->truncated ? "true" : "false");
 }
 
 static int ask(struct api_call *call, struct query *query)
 {
     struct answer answer = {.call = call, .query = query};
-    struct query_sink sink = {.row = take_row, .arg = &answer};
+    struct query_sink sink = {.row = take_row, .arg = &answer, .totals = take_totals};
     int rc = call_rows_begin(call);
     if (rc != 0)
         return rc;
+    buf_init(&answer.totals, TAIL_BYTES / 2);
     call->reply->limit -= TAIL_BYTES;
     rc = store_query(call->context->store, query, &sink, &call->err);
     call->reply->limit += TAIL_BYTES;
     answer.truncated = answer.truncated || sink.truncated;
-    return rc != 0 ? rc : write_tail(&answer);
+    if (rc == 0)
+        rc = write_tail(&answer);
+    buf_fini(&answer.totals);
+    return rc;
 }
 
 int query_post(struct api_call *call)

@@ -19,6 +19,10 @@ enum query_flag {
     INTERVAL,
     TIMEZONE,
     FIRST_DAY,
+    TOTALS,
+    FILL,
+    TOP,
+    REST,
     ORDER,
     LIMIT,
     TENANT,
@@ -82,6 +86,7 @@ static int compose(struct cli *cli, struct flag *flags, json_t *question)
     static const char *const plain[FLAG_COUNT] = {
         [SINCE] = "since",       [FROM] = "from",         [TO] = "to",
         [INTERVAL] = "interval", [TIMEZONE] = "timezone", [FIRST_DAY] = "first_day"};
+    static const char *const asked[FLAG_COUNT] = {[TOTALS] = "totals", [FILL] = "fill", [REST] = "rest"};
     uint64_t limit = 0;
     json_t *measures = words(&flags[MEASURE]);
     (void)json_object_set_new(question, "measures", measures);
@@ -90,6 +95,14 @@ static int compose(struct cli *cli, struct flag *flags, json_t *question)
     for (size_t i = 0; i < FLAG_COUNT; i++)
         if (plain[i] != NULL && flags[i].count > 0)
             (void)json_object_set_new(question, plain[i], json_string_nocheck(flags[i].values[0]));
+    for (size_t i = 0; i < FLAG_COUNT; i++)
+        if (asked[i] != NULL && flags[i].count > 0)
+            (void)json_object_set_new(question, asked[i], json_true());
+    if (flags[TOP].count > 0) {
+        if (text_to_u64(slice_of(flags[TOP].values[0]), INT32_MAX, &limit) != 0)
+            return cli_fail(cli, ERR_USAGE, "--top must be a number");
+        (void)json_object_set_new(question, "top", json_integer((json_int_t)limit));
+    }
     if (flags[LIMIT].count > 0) {
         if (text_to_u64(slice_of(flags[LIMIT].values[0]), INT32_MAX, &limit) != 0)
             return cli_fail(cli, ERR_USAGE, "--limit must be a number");
@@ -101,12 +114,15 @@ static int compose(struct cli *cli, struct flag *flags, json_t *question)
 
 static int print_answer(struct cli *cli, const json_t *answer)
 {
-    const json_t *rows = json_object_get(answer, "rows"), *columns = json_object_get(answer, "columns");
+    json_t *rows = json_object_get(answer, "rows"), *totals = json_object_get(answer, "totals");
+    const json_t *columns = json_object_get(answer, "columns");
     if (json_array_size(rows) == 0) {
         printf("no rows from %s to %s\n", json_string_value(json_object_get(answer, "from")),
                json_string_value(json_object_get(answer, "to")));
         return 0;
     }
+    if (totals != NULL) /* the last line; "-" stands where it has no column */
+        (void)json_array_append(rows, totals);
     if (table_print(stdout, columns, rows) != 0)
         return cli_fail(cli, ERR_LIMIT, "too many columns for a table: use --json");
     if (json_is_true(json_object_get(answer, "truncated")))
@@ -125,6 +141,10 @@ int verb_query(struct cli *cli)
                                      [INTERVAL] = {.name = "interval"},
                                      [TIMEZONE] = {.name = "timezone"},
                                      [FIRST_DAY] = {.name = "first-day"},
+                                     [TOTALS] = {.name = "totals", .type = FLAG_TRUE},
+                                     [FILL] = {.name = "fill", .type = FLAG_TRUE},
+                                     [TOP] = {.name = "top"},
+                                     [REST] = {.name = "rest", .type = FLAG_TRUE},
                                      [ORDER] = {.name = "order", .type = FLAG_LIST},
                                      [LIMIT] = {.name = "limit"},
                                      [TENANT] = {.name = "tenant"}};

@@ -17,6 +17,7 @@ struct parse {
     size_t json_bytes;
     int64_t now_us, since_us; /* since_us 0: not given */
     bool has_from, has_to, has_limit;
+    bool is_refined; /* more than groups and measures is asked for */
     struct err *err;
 };
 
@@ -42,32 +43,89 @@ static const char *measure_names(void)
     return text;
 }
 
-static int read_measure(const json_t *json, enum measure *out)
+/* "messages" or "messages.per_hour" */
+static int read_figure(const char *text, enum measure *measure, enum figure_kind *kind)
 {
+    char name[QUERY_COLUMN_BYTES];
     for (unsigned m = 0; m < MEASURE_COUNT; m++)
-        if (strcmp(string_of(json), query_measure_name(m)) == 0) {
-            *out = m;
-            return 0;
+        for (unsigned k = FIGURE_PLAIN; k <= FIGURE_PER_HOUR; k++) {
+            (void)snprintf(name, sizeof name, "%s%s", query_measure_name(m), query_figure_suffix(k));
+            if (strcmp(text, name) == 0) {
+                *measure = m;
+                *kind = k;
+                return 0;
+            }
         }
     return ERR_INVALID;
+}
+
+/* Which of query.measures it is, a new one if need be. */
+static int measure_index(struct parse *parse, enum measure measure, size_t *out)
+{
+    struct query *query = parse->query;
+    for (*out = 0; *out < query->measure_count; (*out)++)
+        if (query->measures[*out] == measure)
+            return 0;
+    if (query->measure_count == QUERY_MEASURES)
+        return err_set(parse->err, ERR_LIMIT, "measures: an array of 1 to %d different ones", QUERY_MEASURES);
+    query->measures[query->measure_count++] = measure;
+    return 0;
 }
 
 static int read_measures(struct parse *parse, const json_t *json)
 {
     struct query *query = parse->query;
-    int rc = check_array(parse, json, "measures", 1, QUERY_MEASURES);
+    int rc = check_array(parse, json, "measures", 1, QUERY_FIGURES);
     for (size_t i = 0; rc == 0 && i < json_array_size(json); i++) {
+        const char *text = string_of(json_array_get(json, i));
+        struct query_figure *figure = &query->figures[i];
         enum measure measure;
-        if (read_measure(json_array_get(json, i), &measure) != 0)
-            return err_set(parse->err, ERR_INVALID, "measures[%zu]: '%s' is none of %s", i,
-                           value_shown(string_of(json_array_get(json, i))), measure_names());
-        for (size_t k = 0; k < query->measure_count; k++)
-            if (query->measures[k] == measure)
-                return err_set(parse->err, ERR_INVALID, "measures[%zu]: %s is asked for twice", i,
-                               query_measure_name(measure));
-        query->measures[query->measure_count++] = measure;
+        if (read_figure(text, &measure, &figure->kind) != 0)
+            return err_set(parse->err, ERR_INVALID,
+                           "measures[%zu]: '%s' is none of %s, nor one of them with .share, .per_second, "
+                           ".per_minute or .per_hour",
+                           i, value_shown(text), measure_names());
+        rc = measure_index(parse, measure, &figure->measure);
+        for (size_t k = 0; rc == 0 && k < i; k++)
+            if (query->figures[k].measure == figure->measure && query->figures[k].kind == figure->kind)
+                return err_set(parse->err, ERR_INVALID, "measures[%zu]: %s is asked for twice", i, text);
+        parse->is_refined = parse->is_refined || figure->kind != FIGURE_PLAIN;
+        query->figure_count++;
     }
     return rc;
+}
+
+static int read_flag(struct parse *parse, const json_t *json, const char *name, bool *out)
+{
+    *out = json_is_true(json);
+    parse->is_refined = parse->is_refined || *out;
+    return json_is_boolean(json) ? 0 : err_set(parse->err, ERR_INVALID, "%s: true or false", name);
+}
+
+static int read_totals(struct parse *parse, const json_t *json)
+{
+    return read_flag(parse, json, "totals", &parse->query->totals);
+}
+
+static int read_fill(struct parse *parse, const json_t *json)
+{
+    return read_flag(parse, json, "fill", &parse->query->fill);
+}
+
+static int read_rest(struct parse *parse, const json_t *json)
+{
+    return read_flag(parse, json, "rest", &parse->query->rest);
+}
+
+static int read_top(struct parse *parse, const json_t *json)
+{
+    json_int_t top = json_integer_value(json);
+    if (!json_is_integer(json) || top < 1 || top > QUERY_TOP)
+        return err_set(parse->err, top > QUERY_TOP ? ERR_LIMIT : ERR_INVALID,
+                       "top: a whole number from 1 to %d", QUERY_TOP);
+    parse->query->top = (uint32_t)top;
+    parse->is_refined = true;
+    return 0;
 }
 
 static int read_by(struct parse *parse, const json_t *json)
@@ -256,6 +314,10 @@ static const struct field {
     {"interval", read_interval},
     {"order", read_order},
     {"limit", read_limit},
+    {"totals", read_totals},
+    {"fill", read_fill},
+    {"top", read_top},
+    {"rest", read_rest},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -269,7 +331,7 @@ static int refuse_unknown(struct parse *parse, const json_t *json)
         if (!known)
             return err_set(parse->err, ERR_INVALID,
                            "'%s' is not a field; the fields are measures, by, where, from, to, since, "
-                           "interval, timezone, first_day, order, limit",
+                           "interval, timezone, first_day, order, limit, totals, fill, top, rest",
                            value_shown(json_object_iter_key(at)));
     }
     return 0;
@@ -319,6 +381,8 @@ static int read_document(struct parse *parse, const json_t *json)
     if (rc != 0)
         return rc;
     set_defaults(parse);
+    if (!parse->is_refined)
+        parse->query->figure_count = 0;
     if (parse->query->zone != NULL && parse->query->from < parse->query->to)
         rc = bucket_open(parse->query, parse->err);
     if (rc != 0)

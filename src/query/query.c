@@ -8,6 +8,7 @@
 #include "query/filter.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 void query_destroy(struct query **query)
@@ -56,6 +57,40 @@ const char *query_op_name(enum query_op op)
     return names[op];
 }
 
+const char *query_figure_suffix(enum figure_kind kind)
+{
+    static const char *const suffixes[] = {"", ".share", ".per_second", ".per_minute", ".per_hour"};
+    return suffixes[kind];
+}
+
+size_t query_first_figure(const struct query *query)
+{
+    return (query->interval_us > 0) + query->dimension_count;
+}
+
+size_t query_column_count(const struct query *query)
+{
+    size_t figures = query->figure_count > 0 ? query->figure_count : query->measure_count;
+    return query_first_figure(query) + figures + query->rest;
+}
+
+void query_column_name(const struct query *query, size_t i, char out[QUERY_COLUMN_BYTES])
+{
+    size_t first = query_first_figure(query), bucket = query->interval_us > 0;
+    struct query_figure figure = {.measure = i - first};
+    if (query->rest && i + 1 == query_column_count(query)) {
+        (void)snprintf(out, QUERY_COLUMN_BYTES, "rest");
+    } else if (i < first) {
+        (void)snprintf(out, QUERY_COLUMN_BYTES, "%s",
+                       i < bucket ? "time" : event_columns[query->dimensions[i - bucket]].name);
+    } else {
+        if (query->figure_count > 0)
+            figure = query->figures[i - first];
+        (void)snprintf(out, QUERY_COLUMN_BYTES, "%s%s", query_measure_name(query->measures[figure.measure]),
+                       query_figure_suffix(figure.kind));
+    }
+}
+
 static bool is_recipient_column(enum column column)
 {
     return column == COLUMN_recipient || column == COLUMN_recipient_domain || column == COLUMN_direction;
@@ -99,12 +134,12 @@ static bool uses_column(const struct query *query, bool (*is)(enum column))
 
 bool query_about_recipients(const struct query *query)
 {
-    return uses_column(query, is_recipient_column);
+    return query->keeps_recipients || uses_column(query, is_recipient_column);
 }
 
 bool query_about_events(const struct query *query)
 {
-    return uses_column(query, is_event_column);
+    return query->keeps_events || uses_column(query, is_event_column);
 }
 
 enum query_counts query_measure_counts(const struct query *query, enum measure measure)
@@ -172,6 +207,26 @@ static int check_orders(const struct query *query, struct err *err)
     return 0;
 }
 
+static int check_figures(const struct query *query, struct err *err)
+{
+    if (query->figure_count > QUERY_FIGURES)
+        return err_set(err, ERR_LIMIT, "measures: at most %d, derived ones included", QUERY_FIGURES);
+    for (size_t i = 0; i < query->figure_count; i++)
+        if (query->figures[i].measure >= query->measure_count || query->figures[i].kind > FIGURE_PER_HOUR)
+            return err_set(err, ERR_INVALID, "measures[%zu]: no such measure", i);
+    if (query->fill && (query->interval_us == 0 || query->dimension_count > 0 || query->order_count == 0 ||
+                        !query->orders[0].by_bucket || query->orders[0].descending))
+        return err_set(err, ERR_INVALID, "fill: with an interval, without by, in the order of time");
+    if (query->top > QUERY_TOP || (query->top > 0 && query->dimension_count != 1))
+        return err_set(err, query->top > QUERY_TOP ? ERR_LIMIT : ERR_INVALID,
+                       "top: 1 to %d, of exactly one column in by", QUERY_TOP);
+    if (query->rest && query->top == 0)
+        return err_set(err, ERR_INVALID, "rest: only with top");
+    if (query->figure_count == 0 && (query->totals || query->fill || query->top > 0))
+        return err_set(err, ERR_INVALID, "measures: totals, fill and top need figures");
+    return 0;
+}
+
 int query_check(const struct query *query, struct err *err)
 {
     if (query->scope != QUERY_SCOPE_TENANT && query->scope != QUERY_SCOPE_ALL)
@@ -181,6 +236,8 @@ int query_check(const struct query *query, struct err *err)
         rc = check_range(query, err);
     if (rc == 0)
         rc = check_orders(query, err);
+    if (rc == 0)
+        rc = check_figures(query, err);
     return rc != 0 ? rc : filter_check(query, err);
 }
 

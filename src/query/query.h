@@ -7,7 +7,8 @@
  *
  * JSON: {"measures":["messages","requests"],"by":["sender_domain"],"where":[{"column":"direction","op":"eq",
  *        "values":["in"]}],"from":"2026-03-01T00:00:00Z","to":…,"since":"24h","interval":"1h",
- *        "order":[{"by":"messages","desc":true}],"limit":100}
+ *        "order":[{"by":"messages","desc":true}],"limit":100,"timezone":…,"first_day":…,"totals":…,"fill":…,
+ *        "top":…,"rest":…}
  * Answer: {"rows":[{"sender_domain":…,"messages":…,"requests":…}],"from":…,"to":…,"truncated":false}
  *
  * Measures (measures.def) and what they count are in docs/reference/query.md; query_measure_counts says which
@@ -42,6 +43,9 @@ enum {
     QUERY_LIMIT = 100000,
     QUERY_BUCKETS = 10000, /* interval buckets in the range */
     QUERY_PIECES = 512,    /* changes of a zone's clocks within the range */
+    QUERY_FIGURES = 12,
+    QUERY_TOP = 100,
+    QUERY_COLUMN_BYTES = 64, /* of the name of an answer's column, with its NUL */
     QUERY_JSON_BYTES = 256 * 1024,
     QUERY_DEFAULT_ROWS = 1000,
 };
@@ -101,6 +105,14 @@ enum query_scope {
     QUERY_SCOPE_ALL /* the operator at the control socket */
 };
 
+/* What the answer shows of a measure: its share of the total, or how much a second, minute or hour of the
+ * bucket, or of the range. */
+enum figure_kind { FIGURE_PLAIN, FIGURE_SHARE, FIGURE_PER_SECOND, FIGURE_PER_MINUTE, FIGURE_PER_HOUR };
+struct query_figure {
+    size_t measure; /* in query.measures */
+    enum figure_kind kind;
+};
+
 struct query_piece;
 struct zone;
 
@@ -119,8 +131,17 @@ struct query {
     size_t measure_count, dimension_count, filter_count, value_count, order_count;
     enum measure measures[QUERY_MEASURES];
     enum column dimensions[QUERY_DIMENSIONS];
-    struct query_filter filters[QUERY_FILTERS]; /* those of no group: all must hold */
-    struct query_value *values;                 /* owned */
+    struct query_filter filters[QUERY_FILTERS + 1]; /* those of no group: all must hold; one more for top */
+    size_t figure_count; /* 0: the measures as they are, and nothing of what follows. Engines look at none of
+                            it, the store does (refine.h) */
+    struct query_figure figures[QUERY_FIGURES];
+    bool totals; /* the sink gets them before the first row */
+    bool fill;   /* zeros for the buckets of which there is nothing */
+    uint32_t
+        top;   /* only this many values of the one dimension, those with most of the first measure; 0: all */
+    bool rest; /* what is behind top as well, and a last column that says so of each row */
+    bool keeps_recipients, keeps_events; /* it is part of a question that is about them */
+    struct query_value *values;          /* owned */
     struct query_order orders[QUERY_ORDERS];
     uint32_t limit;     /* rows, 1 to QUERY_LIMIT */
     int64_t timeout_us; /* the engine stops then: ERR_TIMEOUT; QUERY_DEFAULT_TIMEOUT_US from query_parse */
@@ -196,14 +217,22 @@ size_t query_condition_at(const struct query *query, size_t at, struct query_con
 
 const char *query_measure_name(enum measure measure);
 const char *query_op_name(enum query_op op);
+const char *query_figure_suffix(enum figure_kind kind); /* ".share"; "" for FIGURE_PLAIN */
+
+/* The answer's columns, in the order of a row's cells. */
+size_t query_column_count(const struct query *query);
+void query_column_name(const struct query *query, size_t i, char out[QUERY_COLUMN_BYTES]);
+/* The one that is the first figure: totals have cells from there on, without rest. */
+size_t query_first_figure(const struct query *query);
 
 /* One answer, row by row. The engine calls row() on its thread; cells are valid during the call. Return
  * non-zero to stop (the engine returns that code). Cells: `time` first when interval_us > 0, then dimensions,
- * then measures. */
-enum cell_type { CELL_NULL, CELL_U64, CELL_TS, CELL_TEXT, CELL_BOOL };
+ * then measures; a store hands on figures for measures, and then `rest`. */
+enum cell_type { CELL_NULL, CELL_U64, CELL_TS, CELL_TEXT, CELL_BOOL, CELL_F64 };
 struct cell {
     enum cell_type type;
     uint64_t u64;
+    double f64;
     int64_t ts;
     struct slice text; /* addresses, ids and enums come as their text */
 };
@@ -211,6 +240,7 @@ struct query_sink {
     int (*row)(void *arg, const struct cell *cells, size_t count);
     void *arg;
     bool truncated; /* set by the engine: there were more rows than limit */
+    int (*totals)(void *arg, const struct cell *cells, size_t count); /* as row(); may be NULL */
 };
 
 #endif

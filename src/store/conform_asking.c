@@ -7,6 +7,7 @@
 #include "store/recount.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -64,39 +65,114 @@ struct check {
     char wrong[512];
     const struct query *query;
     const struct recount *recount;
-    const char *json;
     size_t rows, keys;
-    uint64_t last[MEASURE_COUNT + 1];
+    uint64_t last, requests; /* of all rows, the rest's too */
+    bool totals;
 };
 
-/* One row of the engine against the recount's row of the same key, and against the row before it. */
+#define WRONG(check, ...) ((void)snprintf((check)->wrong, sizeof(check)->wrong, __VA_ARGS__), -7)
+
+/* A figure from the measures as they were recounted, slowly and plainly. */
+static double figure_of(const struct check *check, const struct query_figure *figure,
+                        const struct recount_row *row, int64_t from, int64_t to)
+{
+    enum measure measure = check->query->measures[figure->measure];
+    double value = row != NULL ? (double)row->measures[measure] : 0, seconds = (double)(to - from) / 1e6;
+    uint64_t total = check->recount->total.measures[measure];
+    switch (figure->kind) {
+    case FIGURE_SHARE:
+        return total > 0 ? value / (double)total : 0;
+    case FIGURE_PER_SECOND:
+        return value / seconds;
+    case FIGURE_PER_MINUTE:
+        return value / (seconds / 60);
+    case FIGURE_PER_HOUR:
+        return value / (seconds / 3600);
+    default:
+        return value;
+    }
+}
+
+static int check_figures(struct check *check, const struct cell *cells, const struct recount_row *row,
+                         int64_t from, int64_t to, const char *key)
+{
+    const struct query *query = check->query;
+    size_t count = query->figure_count > 0 ? query->figure_count : query->measure_count;
+    for (size_t i = 0; i < count; i++) {
+        struct query_figure figure = {.measure = i};
+        if (query->figure_count > 0)
+            figure = query->figures[i];
+        double expected = figure_of(check, &figure, row, from, to);
+        double got = cells[i].type == CELL_F64 ? cells[i].f64 : (double)cells[i].u64;
+        if (cells[i].type != (figure.kind == FIGURE_PLAIN ? CELL_U64 : CELL_F64) ||
+            fabs(got - expected) > 1e-9 * fabs(expected))
+            return WRONG(check, "%s%s of %s: %.12g, recounted %.12g",
+                         query_measure_name(query->measures[figure.measure]),
+                         query_figure_suffix(figure.kind), key, got, expected);
+    }
+    return 0;
+}
+
+static int check_totals(void *arg, const struct cell *cells, size_t count)
+{
+    struct check *check = arg;
+    check->totals = true;
+    if (count != check->query->figure_count || check->rows > 0)
+        return WRONG(check, "totals of %zu figures behind %zu rows", count, check->rows);
+    return check_figures(check, cells, &check->recount->total, check->query->from, check->query->to, "all");
+}
+
+/* The bucket of that row as far as the range reaches, as the recount has it. */
+static void span_of(const struct check *check, const struct cell *cells, int64_t *from, int64_t *to)
+{
+    const struct recount *recount = check->recount;
+    *from = check->query->from;
+    *to = check->query->to;
+    for (size_t i = 0; check->query->interval_us > 0 && i < recount->bucket_count; i++)
+        if (recount->buckets[i] == cells[0].ts) {
+            *from = cells[0].ts > *from ? cells[0].ts : *from;
+            if (i + 1 < recount->bucket_count)
+                *to = recount->buckets[i + 1];
+        }
+}
+
+/* One row against the recount's row of the same key, and against the row before it. */
 static int check_row(void *arg, const struct cell *cells, size_t count)
 {
     struct check *check = arg;
     const struct query *query = check->query;
     struct buf key;
-    buf_init(&key, 1 << 20);
-    if (count != check->keys + query->measure_count)
-        abort();
-    fixture_row(&key, cells, check->keys);
-    assert_int_equal(buf_add(&key, "", 1), 0);
-    const struct recount_row *row = recount_find(check->recount, key.p);
-    if (row == NULL)
-        (void)snprintf(check->wrong, sizeof check->wrong, "no such group: %s", key.p);
-    for (size_t i = 0; row != NULL && i < query->measure_count; i++) {
-        uint64_t expected = row->measures[query->measures[i]], got = cells[check->keys + i].u64;
-        if (got != expected || cells[check->keys + i].type != CELL_U64)
-            (void)snprintf(check->wrong, sizeof check->wrong, "%s of %s: %llu, recounted %llu",
-                           query_measure_name(query->measures[i]), key.p, (unsigned long long)got,
-                           (unsigned long long)expected);
-    }
-    uint64_t at = query->interval_us > 0 ? (uint64_t)cells[0].ts : UINT64_MAX - cells[check->keys].u64;
-    if (at < check->last[0])
-        (void)snprintf(check->wrong, sizeof check->wrong, "out of order at %s", key.p);
-    check->last[0] = at;
+    int64_t from, to;
+    const struct cell *figures = cells + check->keys;
+    if (count != query_column_count(query))
+        return WRONG(check, "%zu cells", count);
     check->rows++;
+    check->requests += figures[0].u64;
+    if (query->rest && cells[count - 1].u64 != 0)
+        return 0;
+    buf_init(&key, 1 << 20);
+    fixture_row(&key, cells, check->keys);
+    int rc = buf_add(&key, "", 1);
+    const struct recount_row *row = recount_find(check->recount, key.p);
+    if (row == NULL && !query->fill)
+        rc = WRONG(check, "no such group: %s", key.p);
+    span_of(check, cells, &from, &to);
+    if (rc == 0)
+        rc = check_figures(check, figures, row, from, to, key.p);
+    uint64_t at = query->interval_us > 0 ? (uint64_t)cells[0].ts : UINT64_MAX - figures[0].u64;
+    if (rc == 0 && at < check->last && figures[0].type == CELL_U64)
+        rc = WRONG(check, "out of order at %s", key.p);
+    check->last = at;
     buf_fini(&key);
-    return check->wrong[0] != '\0' ? -7 : 0;
+    return rc;
+}
+
+static size_t buckets_in_range(const struct recount *recount)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < recount->bucket_count; i++)
+        count += i + 1 == recount->bucket_count || recount->buckets[i + 1] > recount->query->from;
+    return count;
 }
 
 static void check_question(struct place *place, const struct fixture *fixture, const char *json,
@@ -113,15 +189,20 @@ static void check_question(struct place *place, const struct fixture *fixture, c
     query->scope = tenant != 0 ? QUERY_SCOPE_TENANT : QUERY_SCOPE_ALL;
     query->tenant = tenant;
     recount_init(&recount, query, fixture->events, fixture->count);
-    struct check check = {"", query, &recount, json, 0, query->dimension_count + (query->interval_us > 0),
-                          {0}};
-    struct query_sink sink = {check_row, &check, false};
+    struct check check = {.query = query, .recount = &recount, .keys = query_first_figure(query)};
+    struct query_sink sink = {.row = check_row, .arg = &check, .totals = check_totals};
     if (store_query(place->store, query, &sink, &err) != 0)
         fail_msg("%s\n%s", json, check.wrong[0] != '\0' ? check.wrong : err_detail(&err));
-    size_t expected = recount.rows < query->limit ? recount.rows : query->limit;
-    if (check.rows != expected || sink.truncated != (recount.rows > query->limit))
-        fail_msg("%s\n%zu rows of %zu, limit %u, truncated %d", json, check.rows, recount.rows, query->limit,
+    size_t all = query->fill ? buckets_in_range(&recount) : recount.rows;
+    size_t expected = all < query->limit ? all : query->limit;
+    if (query->top == 0 && (check.rows != expected || sink.truncated != (all > query->limit)))
+        fail_msg("%s\n%zu rows of %zu, limit %u, truncated %d", json, check.rows, all, query->limit,
                  sink.truncated);
+    if (query->rest && check.requests != recount.total.measures[MEASURE_requests])
+        fail_msg("%s\ntop and rest have %llu requests, recounted %llu", json,
+                 (unsigned long long)check.requests,
+                 (unsigned long long)recount.total.measures[MEASURE_requests]);
+    assert_int_equal(check.totals, query->totals);
     recount_fini(&recount);
     query_destroy(&query);
 }
@@ -140,6 +221,85 @@ static void random_questions_agree_with_a_recount(void **state)
         check_question(place, &fixture, json, (uint32_t)fixture_below(&random, 4));
         free(json);
     }
+    fixture_fini(&fixture);
+}
+
+/* Requests add up: what top leaves is in the rest, bucket by bucket. */
+static void top_and_rest_are_all(void **state)
+{
+    struct place *place = *state;
+    struct fixture fixture;
+    uint64_t random = 77;
+    static const char *const columns[] = {"sender",     "direction",  "client_address", "stage",
+                                          "message_id", "recipients", "queue_id",       "first_of_message",
+                                          "hub_ts",     "helo_name"};
+    fixture_init(&fixture, 8, 150);
+    place_store(place, &fixture, 1);
+    for (size_t i = 0; i < 4 * ARRAY_LENGTH(columns); i++) {
+        char json[512];
+        (void)snprintf(
+            json, sizeof json,
+            "{\"measures\":[\"requests\",\"requests.share\"],\"by\":[\"%s\"],\"top\":%u,\"rest\":true,"
+            "\"totals\":%s,\"limit\":100000,\"from\":\"2026-03-01\",\"to\":\"2026-03-04\"%s}",
+            columns[i % ARRAY_LENGTH(columns)], 1 + (unsigned)fixture_below(&random, 5),
+            i % 3 == 0 ? "true" : "false", i % 2 == 0 ? ",\"interval\":\"6h\"" : "");
+        check_question(place, &fixture, json, (uint32_t)fixture_below(&random, 4));
+    }
+    fixture_fini(&fixture);
+}
+
+/* What does not add up: the message of two directions is in the first of them, in the rest, and once in all.
+ */
+static void the_rest_is_counted_not_subtracted(void **state)
+{
+    struct place *place = *state;
+    struct event rows[4];
+    struct fixture fixture;
+    fixture_init(&fixture, 5, 1);
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        rows[i] = fixture.events[0];
+        rows[i].tenant = 1;
+        rows[i].seq = i + 1;
+        rows[i].ts = FIXTURE_START_US + (int64_t)i * 3600 * US_PER_SECOND;
+        rows[i].stage = STAGE_RCPT;
+        rows[i].recipients = 1;
+        rows[i].retry_of = 0;
+        rows[i].first_of_message = i == 0 || i == 3;
+        rows[i].message_id.b[0] = i < 3 ? 1 : 2;
+        rows[i].direction = i == 1 ? DIRECTION_OUT : i == 2 ? DIRECTION_RELAY : DIRECTION_IN;
+    }
+    assert_int_equal(store_append(place->store, rows, ARRAY_LENGTH(rows), NULL), 0);
+    assert_int_equal(store_commit(place->store, place_cursor(1), NULL), 0);
+#define TOP                                                                                                  \
+    "\"measures\":[\"messages\",\"messages.share\"],\"from\":\"2026-03-01\",\"to\":\"2026-03-01T04:00:00Z\""
+    struct answer answer = {0};
+    assert_int_equal(place_ask(place,
+                               "{" TOP ",\"by\":[\"direction\"],\"top\":1,\"rest\":true,\"totals\":true}", 1,
+                               &answer, NULL),
+                     0);
+    assert_int_equal(answer.rows, 2);
+    assert_string_equal(answer.text.p, "in|2|1|false");
+    assert_string_equal(answer.text.p + strlen(answer.text.p) + 1,
+                        "NULL|1|0.5|true"); /* out and relay: one message */
+    assert_string_equal(answer.totals.p, "2|1");
+    buf_fini(&answer.text);
+    buf_fini(&answer.totals);
+    place_answers(place, "{" TOP ",\"by\":[\"direction\"],\"top\":3,\"rest\":true}", 1, "in|2|1|false", 3);
+    place_answers(place, "{" TOP ",\"by\":[\"direction\"],\"top\":1,\"interval\":\"2h\",\"rest\":true}", 1,
+                  "2026-03-01T00:00:00.000000Z|in|1|0.5|false", 4);
+    place_answers(place,
+                  "{\"measures\":[\"requests.per_hour\"],\"interval\":\"1d\",\"from\":\"2026-02-27\",\"to\":"
+                  "\"2026-03-01T02:00:00Z\",\"fill\":true}",
+                  1, "2026-02-27T00:00:00.000000Z|0", 3);
+    place_answers(place,
+                  "{\"measures\":[\"requests.per_minute\"],\"from\":\"2026-03-01\",\"to\":"
+                  "\"2026-03-01T02:00:00Z\"}",
+                  1, "0.0166666666667", 1);
+    place_answers(
+        place,
+        "{\"measures\":[\"requests\",\"requests.per_minute\"],\"interval\":\"1d\",\"from\":\"2026-03-01\","
+        "\"to\":\"2026-03-01T02:00:00Z\"}",
+        1, "2026-03-01T00:00:00.000000Z|2|0.0166666666667", 1);
     fixture_fini(&fixture);
 }
 
@@ -268,6 +428,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLACE_TEST(a_mixed_message_counts_once_in_each_and_once_in_all),
         PLACE_TEST(random_questions_agree_with_a_recount),
+        PLACE_TEST(top_and_rest_are_all),
+        PLACE_TEST(the_rest_is_counted_not_subtracted),
         PLACE_TEST(questions_in_zones_agree_with_a_recount),
         PLACE_TEST(hostile_texts_stay_texts),
         PLACE_TEST(the_sink_can_stop),

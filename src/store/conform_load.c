@@ -35,7 +35,7 @@ static void make_it_slow(struct place *place)
 static int64_t time_question(struct place *place, struct query *query, int expected)
 {
     struct answer answer = {.text.limit = 64 << 20};
-    struct query_sink sink = {place_take_row, &answer, false};
+    struct query_sink sink = {.row = place_take_row, .arg = &answer};
     struct err err = {0};
     int64_t begun = clock_monotonic_us();
     int rc = store_query(place->store, query, &sink, &err);
@@ -94,7 +94,7 @@ static void *ask_again_and_again(void *arg)
 {
     struct asking *asking = arg;
     struct query *query;
-    struct query_sink sink = {hold_row, NULL, false};
+    struct query_sink sink = {.row = hold_row};
     if (query_parse(slice_of(asking->json), FIXTURE_START_US + FIXTURE_RANGE_US, &query, NULL) != 0)
         abort();
     query->scope = QUERY_SCOPE_ALL;
@@ -148,7 +148,7 @@ static void *ask_once(void *arg)
 {
     struct asker *asker = arg;
     struct query *query;
-    struct query_sink sink = {hold_row, NULL, false};
+    struct query_sink sink = {.row = hold_row};
     if (query_parse(SLICE(slow_question), FIXTURE_START_US + FIXTURE_RANGE_US, &query, NULL) != 0)
         abort();
     query->scope = QUERY_SCOPE_ALL;

@@ -162,7 +162,7 @@ static void a_question_without_scope_is_refused(void **state)
     struct place *place = *state;
     struct query *query;
     struct answer answer = {.text.limit = 1 << 20};
-    struct query_sink sink = {place_take_row, &answer, false};
+    struct query_sink sink = {.row = place_take_row, .arg = &answer};
     assert_int_equal(query_parse(SLICE("{\"measures\":[\"requests\"]}"), FIXTURE_START_US, &query, NULL), 0);
     assert_int_equal(store_query(place->store, query, &sink, NULL), ERR_DENIED);
     query->scope = QUERY_SCOPE_ALL;

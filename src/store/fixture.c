@@ -234,6 +234,9 @@ void fixture_row(struct buf *out, const struct cell *cells, size_t count)
             clock_format(cells[i].ts, ts);
             rc = buf_addf(out, "%s", ts);
             break;
+        case CELL_F64:
+            rc = buf_addf(out, "%.12g", cells[i].f64);
+            break;
         case CELL_BOOL:
             rc = buf_addf(out, "%s", cells[i].u64 != 0 ? "true" : "false");
             break;

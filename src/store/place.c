@@ -74,11 +74,20 @@ int place_take_row(void *arg, const struct cell *cells, size_t count)
     return answer->stop_after == answer->rows ? -7 : 0;
 }
 
+static int take_totals(void *arg, const struct cell *cells, size_t count)
+{
+    struct answer *answer = arg;
+    buf_clear(&answer->totals);
+    answer->totals.limit = 4096;
+    fixture_row(&answer->totals, cells, count);
+    return buf_add(&answer->totals, "", 1);
+}
+
 /* scope: a tenant, or 0 for all. */
 int place_ask(struct place *place, const char *json, uint32_t tenant, struct answer *answer, struct err *err)
 {
     struct query *query;
-    struct query_sink sink = {place_take_row, answer, false};
+    struct query_sink sink = {.row = place_take_row, .arg = answer, .totals = take_totals};
     if (query_parse(slice_of(json), FIXTURE_START_US + FIXTURE_RANGE_US, &query, err) != 0)
         fail_msg("%s: %s", json, err_detail(err));
     query->scope = tenant != 0 ? QUERY_SCOPE_TENANT : QUERY_SCOPE_ALL;
@@ -102,4 +111,5 @@ void place_answers(struct place *place, const char *json, uint32_t tenant, const
         fail_msg("%s: %zu rows, the first is %s; wanted %zu and %s", json, answer.rows,
                  answer.rows > 0 ? answer.text.p : "nothing", rows, first);
     buf_fini(&answer.text);
+    buf_fini(&answer.totals);
 }

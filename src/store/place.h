@@ -16,7 +16,8 @@ struct place {
 };
 
 struct answer {
-    struct buf text; /* rows, NUL-terminated each */
+    struct buf totals; /* a row as text, with its NUL */
+    struct buf text;   /* rows, NUL-terminated each */
     size_t rows, stop_after;
     bool truncated;
 };

@@ -170,7 +170,13 @@ static json_t *random_names(uint64_t *random, const char *(*name)(uint64_t *rand
 
 static const char *measure_name(uint64_t *random)
 {
-    return query_measure_name((enum measure)fixture_below(random, MEASURE_COUNT));
+    static char name[QUERY_COLUMN_BYTES];
+    enum figure_kind kind =
+        fixture_below(random, 3) > 0 ? FIGURE_PLAIN : (enum figure_kind)fixture_below(random, 5);
+    (void)snprintf(name, sizeof name, "%s%s",
+                   query_measure_name((enum measure)fixture_below(random, MEASURE_COUNT)),
+                   query_figure_suffix(kind));
+    return name;
 }
 
 static const char *dimension_name(uint64_t *random)
@@ -215,6 +221,11 @@ char *random_question(const struct fixture *fixture, uint64_t *random)
         assert_int_equal(
             json_object_set_new(question, "limit", json_integer(1 + (json_int_t)fixture_below(random, 30))),
             0);
+    if (fixture_below(random, 3) == 0)
+        assert_int_equal(json_object_set_new(question, "totals", json_true()), 0);
+    if (json_object_get(question, "interval") != NULL &&
+        json_array_size(json_object_get(question, "by")) == 0 && fixture_below(random, 2))
+        assert_int_equal(json_object_set_new(question, "fill", json_true()), 0);
     char *text = json_dumps(question, JSON_COMPACT);
     json_decref(question);
     assert_non_null(text);

@@ -338,17 +338,10 @@ static bool carries(const struct query *query, const struct event *event, enum m
     }
 }
 
-static void count_event(struct recount *recount, const struct event *event, struct buf *key)
+static void count_into(const struct recount *recount, struct recount_row *row, const struct event *event)
 {
     const struct query *query = recount->query;
     struct id128 value;
-    bool any = false;
-    for (size_t i = 0; i < query->measure_count; i++)
-        any = any || carries(query, event, query->measures[i]);
-    if (!any)
-        return;
-    key_of(recount, event, key);
-    struct recount_row *row = row_of(recount, key->p);
     row->measures[MEASURE_requests]++;
     row->measures[MEASURE_recipients] += event->recipients;
     if (carries(query, event, MEASURE_messages))
@@ -357,6 +350,19 @@ static void count_event(struct recount *recount, const struct event *event, stru
         if (query_measure_column(m) != COLUMN_COUNT && carries(query, event, m) &&
             distinct_of(event, m, &value) && set_add(&row->distinct[m], value.b))
             row->measures[m]++;
+}
+
+static void count_event(struct recount *recount, const struct event *event, struct buf *key)
+{
+    const struct query *query = recount->query;
+    bool any = false;
+    for (size_t i = 0; i < query->measure_count; i++)
+        any = any || carries(query, event, query->measures[i]);
+    if (!any)
+        return;
+    key_of(recount, event, key);
+    count_into(recount, row_of(recount, key->p), event);
+    count_into(recount, &recount->total, event);
 }
 
 static _Thread_local size_t walked;
@@ -392,12 +398,17 @@ void recount_init(struct recount *recount, const struct query *query, const stru
     recount->rows = walked;
 }
 
-static void free_row(void *node)
+static void free_sets(struct recount_row *row)
 {
-    struct recount_row *row = node;
     tdestroy(row->messages, free);
     for (size_t m = 0; m < MEASURE_COUNT; m++)
         tdestroy(row->distinct[m], free);
+}
+
+static void free_row(void *node)
+{
+    struct recount_row *row = node;
+    free_sets(row);
     free(row->key);
     free(row);
 }
@@ -406,6 +417,7 @@ void recount_fini(struct recount *recount)
 {
     tdestroy(recount->groups, free_row);
     tdestroy(recount->sizes, free);
+    free_sets(&recount->total);
     free(recount->buckets);
 }
 

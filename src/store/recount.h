@@ -22,7 +22,8 @@ struct recount {
     void *groups; /* of struct recount_row, by key */
     void *sizes;  /* of messages */
     size_t rows;
-    int64_t *buckets; /* where they begin */
+    struct recount_row total; /* of all groups as one, counted as they are */
+    int64_t *buckets;         /* where they begin */
     size_t bucket_count;
 };
 

@@ -3,6 +3,7 @@
  * store: picks the engine by name and passes every call on. See store.h.
  */
 #include "store/engines.h"
+#include "store/refine.h"
 
 static const struct store_engine *const engines[] = {&duckdb_engine, &null_engine};
 
@@ -60,7 +61,7 @@ int store_checkpoint(struct store *store, struct err *err)
 int store_query(struct store *store, const struct query *query, struct query_sink *sink, struct err *err)
 {
     int rc = query_check(query, err);
-    return rc != 0 ? rc : engine_of(store)->query(store, query, sink, err);
+    return rc != 0 ? rc : refine(store, engine_of(store), query, sink, err);
 }
 
 void store_cancel(struct store *store, atomic_bool *cancelled)

@@ -74,8 +74,9 @@ MUST_CHECK int store_rollback(struct store *store, struct err *err);
  * any other error the commits stand; the cursor tells. */
 MUST_CHECK int store_checkpoint(struct store *store, struct err *err);
 
-/* Any thread; blocks until answered. Runs query_check first. ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many
- * at once), ERR_LIMIT (memory), or what the sink returned. */
+/* Any thread; blocks until answered. Runs query_check first, and answers what no engine has to know
+ * (refine.h). ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many at once), ERR_LIMIT (memory), or what the sink
+ * returned. */
 MUST_CHECK int store_query(struct store *store, const struct query *query, struct query_sink *sink,
                            struct err *err);
 /* Ends one question with ERR_CANCELLED, whether it runs, waits for its turn or has yet to be asked: the one
