@@ -17,10 +17,10 @@ struct condition {
 };
 
 /* The operator whose sign stands before '='; *n is the bytes of the name before it. */
-static int operator_of(const char *text, size_t *n)
+static unsigned operator_of(const char *text, size_t *n)
 {
     static const char signs[] = {[UNEQUAL] = '!', [PREFIX] = '^', [SUFFIX] = '$', [CONTAINS] = '~'};
-    for (int op = UNEQUAL; op <= CONTAINS; op++)
+    for (unsigned op = UNEQUAL; op <= CONTAINS; op++)
         if (text[*n - 1] == signs[op]) {
             (*n)--;
             return op;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * zone: see zone.h. Of a file only the 64-bit part counts, and behind its last change the rule at its end (a
- * POSIX TZ text such as "CET-1CEST,M3.5.0,M10.5.0/3"), which holds for ever. Leap seconds are passed over:
- * our clocks have none.
+ * POSIX TZ text such as "CET-1CEST,M3.5.0,M10.5.0/3"), which holds for ever. Files that count leap
+ * seconds are refused: our clocks have none.
  */
 #include "query/zone.h"
 
@@ -202,7 +202,7 @@ static int read_file(struct zone *zone, struct slice s)
     if (!read_header(&s, counts) || s.n < body_bytes(counts, 4))
         return ERR_CORRUPT;
     s = (struct slice){s.p + body_bytes(counts, 4), s.n - body_bytes(counts, 4)};
-    if (!read_header(&s, counts) || s.n < body_bytes(counts, 8) + 2)
+    if (!read_header(&s, counts) || counts[2] > 0 || s.n < body_bytes(counts, 8) + 2)
         return ERR_CORRUPT;
     zone->at = calloc(counts[3] + 1, sizeof *zone->at);
     zone->offset = calloc(counts[3] + 1, sizeof *zone->offset);
