@@ -86,7 +86,7 @@ static void killed_writers_lose_nothing(void **state)
 {
     struct spool_options options = spooling_options(*state);
     struct report *report = shared_report();
-    struct found found;
+    struct spooling_found found;
     uint64_t expected[KILLS];
     size_t recovered_rounds = 0;
     for (size_t round = 0; round < KILLS; round++) {
@@ -141,7 +141,7 @@ static void several_runs_wait_in_one_ring(void **state)
 {
     struct spool_options options = spooling_options(*state);
     struct spool_stats stats;
-    struct found found;
+    struct spooling_found found;
     for (uint64_t run = 1; run <= 5; run++)
         leave_in_ring(&options, 50 * run % 200, false); /* one of them leaves nothing */
     struct spool *spool = spooling_open(&options);
@@ -161,7 +161,7 @@ static void what_is_in_both_comes_once(void **state)
 {
     struct spool_options options = spooling_options(*state);
     struct spool_stats stats;
-    struct found found;
+    struct spooling_found found;
     for (size_t round = 0; round < 3; round++)
         leave_in_ring(&options, 100, true);
     struct spool *spool = spooling_open(&options);
@@ -194,7 +194,7 @@ static void a_damaged_record_in_the_ring_is_passed(void **state)
 {
     struct spool_options options = spooling_options(*state);
     struct spool_stats stats;
-    struct found found;
+    struct spooling_found found;
     leave_in_ring(&options, 100, false);
     char ring[256];
     only_ring(ring);

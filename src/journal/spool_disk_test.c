@@ -19,7 +19,7 @@ static void a_hung_disk_holds_nobody(void **state)
     struct spool_options options = spooling_options(*state);
     struct spool *spool = spooling_open(&options);
     struct spool_stats stats;
-    struct found found;
+    struct spooling_found found;
     uint64_t accepted = 0, refused = 0, n = 0;
     while (n < 100)
         assert_int_equal(spooling_append(spool, ++n), 0);
@@ -57,7 +57,7 @@ static void a_failed_sync_loses_nothing(void **state)
     struct spool_options options = spooling_options(*state);
     struct spool *spool = spooling_open(&options);
     struct spool_stats stats;
-    struct found found;
+    struct spooling_found found;
     uint64_t n = 0;
     for (unsigned round = 0; round < 5; round++) {
         for (int i = 0; i < 150; i++)
@@ -111,7 +111,7 @@ static void a_full_disk_drops_the_oldest(void **state)
     mount_small(dir, "size=1m");
     struct spool *spool = spooling_open(&options);
     struct spool_stats stats;
-    struct found found;
+    struct spooling_found found;
     uint64_t n = 0;
     while (n < 10000) { /* some 6 MB */
         assert_int_equal(spooling_append(spool, ++n), 0);
@@ -165,7 +165,7 @@ static void without_inodes_nothing_is_lost(void **state)
     mount_small(dir, "size=16m,nr_inodes=40");
     struct spool *spool = spooling_open(&options);
     struct spool_stats stats;
-    struct found found;
+    struct spooling_found found;
     uint64_t n = 0;
     unsigned taken = take_inodes(dir); /* before there is any segment */
     assert_true(taken > 10);
@@ -202,7 +202,7 @@ static void closing_does_not_wait_for_ever(void **state)
     struct spool *spool = spooling_open(&options);
     static struct spool *left; /* a leak checker shall find it */
     struct journal *journal;
-    struct found found;
+    struct spooling_found found;
     int rc;
     left = spool;
     disk_hang(true);

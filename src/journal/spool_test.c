@@ -12,7 +12,7 @@
 static void what_is_appended_is_in_the_journal(void **state)
 {
     struct spool_options options = spooling_options(*state);
-    struct found found;
+    struct spooling_found found;
     struct spool_stats stats;
     for (int round = 0; round < 2; round++) {
         struct spool *spool = spooling_open(&options);

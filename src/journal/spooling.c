@@ -79,7 +79,7 @@ void spooling_wait(struct spool *spool, bool synced)
     } while (stats.unwritten != 0 || (synced && spool_synced_seq(spool) < stats.accepted));
 }
 
-void spooling_read(const char *dir, bool gaps, struct found *found)
+void spooling_read(const char *dir, bool gaps, struct spooling_found *found)
 {
     struct journal_reader *reader;
     struct journal_record record;

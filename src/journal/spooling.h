@@ -28,7 +28,7 @@ int spooling_append(struct spool *spool, uint64_t n);
 void spooling_wait(struct spool *spool, bool synced);
 
 enum { SPOOLING_EPOCHS = 128 };
-struct found {
+struct spooling_found {
     size_t n; /* epochs, in the order in which they stand */
     struct {
         struct epoch epoch;
@@ -38,6 +38,6 @@ struct found {
 
 /* Reads a journal's directory: every record whole, seqs rising (gaps: or else without a gap) within an epoch,
  * epochs not mixed. */
-void spooling_read(const char *dir, bool gaps, struct found *found);
+void spooling_read(const char *dir, bool gaps, struct spooling_found *found);
 
 #endif
