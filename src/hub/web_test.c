@@ -141,18 +141,24 @@ static void *clients(void *arg)
 {
     struct world *w = arg;
     struct store_stats stats;
+    int64_t begun_us = clock_monotonic_us();
+    expect(w, ask(w), "HTTP/1.1 200 ", "\"rows\"");
+    int64_t whole_us = clock_monotonic_us() - begun_us;
     int leaves = ask(w), stays = ask(w);
-    if (!wait_for_questions(w, 2, 2))
+    if (!wait_for_questions(w, 3, 2))
         fail_with(w, "the questions don't run");
+    begun_us = clock_monotonic_us();
     close(leaves);
-    if (!wait_for_questions(w, 2, 1))
+    if (!wait_for_questions(w, 3, 1))
         fail_with(w, "the question doesn't end");
+    if (clock_monotonic_us() - begun_us > whole_us / 2)
+        fail_with(w, "it ended no sooner than a whole one");
     store_get_stats(w->store, &stats);
     if (stats.query_errors != 1)
         fail_with(w, "the question ran to its end");
     expect(w, stays, "HTTP/1.1 200 ", "\"rows\"");
     w->waits = ask(w);
-    if (!wait_for_questions(w, 3, 1))
+    if (!wait_for_questions(w, 4, 1))
         fail_with(w, "the last question doesn't run");
     (void)uv_async_send(&w->done);
     return NULL;
