@@ -332,58 +332,79 @@ static struct store *open_store(const char *dir)
     return store;
 }
 
-static bool wait_for_questions(struct store *store, uint64_t begun, uint64_t running)
+enum { TRIES = 10 }; /* a machine under load may look too late */
+
+static struct store *asked_store;
+
+static uint64_t query_errors(void)
+{
+    struct store_stats stats;
+    store_get_stats(asked_store, &stats);
+    return stats.query_errors;
+}
+
+/* False: they were not seen. */
+static bool wait_for_questions(uint64_t running)
 {
     struct store_stats stats;
     struct pollfd wait = {.fd = -1};
-    for (int tries = 0; tries < PATIENCE_MS; tries++) {
-        store_get_stats(store, &stats);
-        if (stats.queries >= begun && stats.queries_running == running)
+    for (int ms = 0; ms < 2000; ms++) {
+        store_get_stats(asked_store, &stats);
+        if (stats.queries_running == running)
             return true;
         (void)poll(&wait, 0, 1);
     }
     return false;
 }
 
-static struct store *asked_store;
-
-/* Two ask at once; one of them goes away while its question runs, and that one alone ends without an answer.
- */
-static void go_away(struct world *w)
+static int ask_slowly(struct world *w)
 {
     static const char question[] =
         "{\"measures\":[\"messages\",\"bytes\",\"clients\",\"requests\"],\"by\":[\"recipient_domain\","
         "\"stage\",\"sender\"],\"interval\":\"1h\",\"from\":\"2026-02-28T00:00:00Z\","
         "\"to\":\"2026-03-10T00:00:00Z\",\"limit\":1}";
-    char request[1024], reply[65536];
-    struct store_stats stats;
+    char request[1024];
+    int fd = dial(w);
     (void)snprintf(request, sizeof request, "POST /api/v1/query HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s",
                    sizeof question - 1, question);
-    int leaves = dial(w), stays = dial(w);
-    (void)!write(stays, request, strlen(request));
-    (void)!write(leaves, request, strlen(request));
-    if (!wait_for_questions(asked_store, 2, 2))
-        (void)snprintf(w->failure, sizeof w->failure, "the questions don't run");
+    (void)!write(fd, request, strlen(request));
+    return fd;
+}
+
+/* Two ask at once, one goes away while both run: does its question end without an answer? The other must be
+ * answered. */
+static bool one_is_cancelled(struct world *w)
+{
+    char reply[65536];
+    uint64_t before = query_errors();
+    int stays = ask_slowly(w), leaves = ask_slowly(w);
+    (void)wait_for_questions(2);
     close(leaves);
-    if (!wait_for_questions(asked_store, 2, 1))
-        (void)snprintf(w->failure, sizeof w->failure, "the question doesn't end");
-    store_get_stats(asked_store, &stats);
-    if (stats.query_errors != 1)
-        (void)snprintf(w->failure, sizeof w->failure, "the question ran to its end");
     read_all(stays, reply, sizeof reply);
+    close(stays);
     if (strncmp(reply, "HTTP/1.1 200 ", 13) != 0)
         (void)snprintf(w->failure, sizeof w->failure, "the other: '%.200s'", reply);
-    close(stays);
-    int waits = dial(w); /* when the hub stops */
-    (void)!write(waits, request, strlen(request));
-    if (!wait_for_questions(asked_store, 3, 1))
-        (void)snprintf(w->failure, sizeof w->failure, "the last question doesn't run");
+    if (!wait_for_questions(0))
+        (void)snprintf(w->failure, sizeof w->failure, "the question doesn't end");
+    return query_errors() == before + 1;
+}
+
+static void go_away(struct world *w)
+{
+    int tries = 0;
+    while (!one_is_cancelled(w))
+        if (++tries == TRIES) {
+            (void)snprintf(w->failure, sizeof w->failure, "each question ran to its end");
+            break;
+        }
+    for (int i = 0; i < 8; i++) /* more than run at once: some run when the hub stops */
+        (void)ask_slowly(w);
+    (void)wait_for_questions(2);
 }
 
 static void who_goes_away_cancels_the_own_question(void **state)
 {
     struct world *w = *state;
-    struct store_stats stats;
     char *dir = fixture_directory(), path[512];
     assert_non_null(dir);
     (void)snprintf(path, sizeof path, "%s/store", dir);
@@ -391,8 +412,7 @@ static void who_goes_away_cancels_the_own_question(void **state)
     open_control(w, status_json);
     control_set_store(w->control, asked_store);
     run_open(w, go_away, on_done);
-    store_get_stats(asked_store, &stats);
-    assert_int_equal(stats.query_errors, 2);
+    assert_true(query_errors() >= 2); /* the stop cancels too */
     store_close(&asked_store);
     fixture_remove(dir);
 }
