@@ -178,7 +178,7 @@ static void without_checkpoints_nothing_retires(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_lost_log_of_the_store_is_read_again), /* forks, before DuckDB's threads are here */
+        cmocka_unit_test(a_lost_log_of_the_store_is_read_again), /* forks: first, before there are threads */
         cmocka_unit_test(the_journal_retires_behind_the_checkpoint),
         cmocka_unit_test(without_checkpoints_nothing_retires),
     };
