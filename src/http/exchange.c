@@ -6,6 +6,7 @@
 #include "inside.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -63,10 +64,16 @@ static void handle(struct exchange *exchange)
     exchange->route->handle(exchange->connection->http->options.arg, &exchange->request, &exchange->reply);
 }
 
+/* Nothing of an exchange is read on either side before worker_has_it. */
+static struct exchange *exchange_of(uv_work_t *work)
+{
+    return (struct exchange *)((char *)work - offsetof(struct exchange, work));
+}
+
 /* Worker thread. */
 static void work(uv_work_t *request)
 {
-    struct exchange *exchange = request->data;
+    struct exchange *exchange = exchange_of(request);
     if (exchange->worker_has_it)
         handle(exchange);
     exchange->worker_has_it = false;
@@ -76,11 +83,11 @@ static void start_next(struct http *http);
 
 static void worked(uv_work_t *request, int status)
 {
-    struct exchange *exchange = request->data;
-    struct connection *connection = exchange->connection;
-    struct http *http = connection->http;
+    struct exchange *exchange = exchange_of(request);
     assert(status != 0 || !exchange->worker_has_it);
     (void)status;
+    struct connection *connection = exchange->connection;
+    struct http *http = connection->http;
     http->working--;
     exchange->shared_reply = exchange->reply.body.capacity;
     http->replies_bytes += exchange->shared_reply;
@@ -92,7 +99,6 @@ static void give_to_worker(struct exchange *exchange)
 {
     struct http *http = exchange->connection->http;
     exchange->connection->state = WORKING;
-    exchange->work.data = exchange;
     exchange->worker_has_it = true;
     if (uv_queue_work(http->loop, &exchange->work, work, worked) == 0) {
         http->working++;

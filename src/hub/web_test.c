@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 60000 };
+enum { PATIENCE_MS = 60000, SEEN_MS = 5000, TRIES = 10 };
 #define KEY "ma_RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR"
 
 struct world {
@@ -28,7 +28,8 @@ struct world {
     struct hub_config settings;
     struct store *store;
     struct web *web;
-    int waits; /* the client that is there when the hub stops */
+    unsigned left; /* clients that went away */
+    int waits;     /* the client that is there when the hub stops */
 };
 
 static void fail_with(struct world *w, const char *what)
@@ -124,41 +125,54 @@ static void expect(struct world *w, int fd, const char *status, const char *part
     close(fd);
 }
 
-static bool wait_for_questions(struct world *w, uint64_t begun, uint64_t running)
+/* False: they were not seen. */
+static bool wait_for_questions(struct world *w, uint64_t running)
 {
     struct store_stats stats;
     struct pollfd wait = {.fd = -1};
-    for (int tries = 0; tries < PATIENCE_MS; tries++) {
+    for (int tries = 0; tries < SEEN_MS; tries++) {
         store_get_stats(w->store, &stats);
-        if (stats.queries >= begun && stats.queries_running == running)
+        if (stats.queries_running == running)
             return true;
         (void)poll(&wait, 0, 1);
     }
     return false;
 }
 
+static uint64_t query_errors(struct world *w)
+{
+    struct store_stats stats;
+    store_get_stats(w->store, &stats);
+    return stats.query_errors;
+}
+
+/* Two ask at once, one leaves: does its question end without an answer, and soon? The other is answered. A
+ * machine under load may see them too late. */
+static bool one_is_cancelled(struct world *w, int64_t whole_us)
+{
+    uint64_t before = query_errors(w);
+    int leaves = ask(w), stays = ask(w);
+    (void)wait_for_questions(w, 2);
+    int64_t left_us = clock_monotonic_us();
+    close(leaves);
+    w->left++;
+    (void)wait_for_questions(w, 1);
+    bool soon = clock_monotonic_us() - left_us <= whole_us / 2;
+    expect(w, stays, "HTTP/1.1 200 ", "\"rows\"");
+    return query_errors(w) == before + 1 && soon;
+}
+
 static void *clients(void *arg)
 {
     struct world *w = arg;
-    struct store_stats stats;
     int64_t begun_us = clock_monotonic_us();
     expect(w, ask(w), "HTTP/1.1 200 ", "\"rows\"");
     int64_t whole_us = clock_monotonic_us() - begun_us;
-    int leaves = ask(w), stays = ask(w);
-    if (!wait_for_questions(w, 3, 2))
-        fail_with(w, "the questions don't run");
-    begun_us = clock_monotonic_us();
-    close(leaves);
-    if (!wait_for_questions(w, 3, 1))
-        fail_with(w, "the question doesn't end");
-    if (clock_monotonic_us() - begun_us > whole_us / 2)
-        fail_with(w, "it ended no sooner than a whole one");
-    store_get_stats(w->store, &stats);
-    if (stats.query_errors != 1)
-        fail_with(w, "the question ran to its end");
-    expect(w, stays, "HTTP/1.1 200 ", "\"rows\"");
+    while (w->failure[0] == '\0' && !one_is_cancelled(w, whole_us))
+        if (w->left == TRIES)
+            fail_with(w, "no question ends sooner than a whole one when its client leaves");
     w->waits = ask(w);
-    if (!wait_for_questions(w, 4, 1))
+    if (!wait_for_questions(w, 1))
         fail_with(w, "the last question doesn't run");
     (void)uv_async_send(&w->done);
     return NULL;
@@ -180,7 +194,6 @@ static void questions_end_with_their_clients(void **state)
         "\"to\":\"2026-03-10T00:00:00Z\",\"limit\":1}";
     static struct world w;
     pthread_t thread;
-    struct store_stats stats;
     struct web_stats counted;
     w.dir = fixture_directory();
     assert_non_null(w.dir);
@@ -203,10 +216,9 @@ static void questions_end_with_their_clients(void **state)
         expect(&w, w.waits, "HTTP/1.1 503 ", "the hub is stopping");
     if (w.failure[0] != '\0')
         fail_msg("%s", w.failure);
-    store_get_stats(w.store, &stats);
-    assert_int_equal(stats.query_errors, 2);
+    assert_in_range(query_errors(&w), 2, TRIES + 1);
     web_get_stats(w.web, &counted);
-    assert_int_equal(counted.abandoned, 1);
+    assert_in_range(counted.abandoned, 1, w.left);
     assert_int_equal(counted.connections, 0);
     web_destroy(&w.web);
     assert_int_equal(uv_loop_close(&w.loop), 0);
