@@ -18,6 +18,7 @@ from harness import FIXTURE, INGEST_KEY, LIMIT_S, READ_KEY, TENANT, Hub, metrics
 MANAGE_KEY = "ma_" + "M" * 43
 OTHER_KEY = "ma_" + "O" * 43
 NEAR_KEY = "ma_" + "N" * 43
+ALL_KEY = "ma_" + "A" * 43
 KEYS = {"tenants": [
     {**FIXTURE["tenants"][0], "apikeys": FIXTURE["tenants"][0]["apikeys"] + [
         {"name": "managers", "key": MANAGE_KEY, "scopes": ["read", "manage"]},
@@ -153,6 +154,16 @@ def test_scopes(hub):
     call(hub, "POST", "/api/v1/query", INGEST_KEY, QUESTION).problem(403)
     call(hub, "GET", "/api/v1/status", MANAGE_KEY).problem(403)  # for the operator, at the control socket
     call(hub, "POST", "/api/v1/tenants", MANAGE_KEY, {"name": "mine"}).problem(403)
+
+
+def test_no_tenant_claims_an_address(hub):
+    """Whose Postfix an address is decides whose mail it is: that is the operator's to say."""
+    hub.load({"tenants": [{"name": TENANT, "apikeys": [{"name": "all", "key": ALL_KEY, "scopes": ["ingest", "read", "manage"]}]}]})
+    key = {"name": "theirs", "scopes": ["ingest"], "addresses": ["::/0"]}
+    refused = call(hub, "POST", "/api/v1/apikeys", ALL_KEY, key).problem(403)
+    assert "operator" in refused["detail"]
+    assert call(hub, "POST", "/api/v1/apikeys", ALL_KEY, {"name": "mine", "scopes": ["ingest"]}).status == 201
+    assert call(hub, "POST", "/api/v1/apikeys", ALL_KEY, {**key, "scopes": ["read"]}).status == 201
 
 
 def test_without_a_good_key(hub):

@@ -168,6 +168,10 @@ static int add_one(struct api_call *call, const struct field *item)
     const struct api_caller *caller = &call->request->caller;
     if (!caller->operator_ && (key.scopes & ~caller->scopes) != 0)
         return field_fail(item, ERR_DENIED, "the caller doesn't have these scopes itself");
+    /* An address says whose mail a Postfix without an edge sends: not for a tenant to claim. */
+    if (!caller->operator_ && key.address_count > 0 && (key.scopes & SCOPE_INGEST) != 0)
+        return field_fail(item, ERR_DENIED,
+                          "only the operator fixes ingest keys to addresses, with mail-analytics apikey add");
     rc = account_key_add(call->context->account, &key, given, secret, &key.id, &call->err);
     if (rc != 0)
         return field_blame(item, rc);
