@@ -17,6 +17,7 @@ struct store {
     struct file file;
     struct writer writer;
     bool broken;           /* the file could not be opened again yet */
+    unsigned held_off;     /* checkpoints in a row that questions did not let through */
     struct pool pool;      /* opened with the store */
     pthread_mutex_t mutex; /* of the three below */
     struct store_cursor cursor, checkpointed;
@@ -125,14 +126,28 @@ static int duck_rollback(struct store *store, struct err *err)
     return 0;
 }
 
+/* Questions that follow each other without a break would keep every checkpoint away, and the hub's journal
+ * grows until there is one: when that happened often enough, questions wait. */
+static int checkpoint_alone(struct store *store, struct err *err)
+{
+    pool_drain(&store->pool);
+    int rc = writer_checkpoint(&store->writer, err);
+    pool_resume(&store->pool);
+    return rc;
+}
+
 static int duck_checkpoint(struct store *store, struct err *err)
 {
+    enum { HELD_OFF_MAX = 100 };
     int rc = mend(store, err);
     if (rc != 0)
         return rc;
     rc = writer_checkpoint(&store->writer, err);
+    if (rc == ERR_BUSY && ++store->held_off >= HELD_OFF_MAX)
+        rc = checkpoint_alone(store, err);
     if (rc == ERR_BUSY)
         return rc;
+    store->held_off = 0;
     if (rc != 0)
         return after_failure(store, rc, err);
     publish(store);

@@ -121,7 +121,7 @@ int pool_take(struct pool *pool, int64_t timeout_us, const atomic_bool *wish, st
     if (is_wished(wish))
         rc = err_set(err, ERR_CANCELLED, "the question was cancelled before it began");
     else if (slot == NULL && pool->paused)
-        rc = err_set(err, ERR_BUSY, "the store is opened again after an error; ask again");
+        rc = err_set(err, ERR_BUSY, "the store is busy with itself; ask again");
     else if (slot == NULL)
         rc = err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
     else if ((rc = file_unfold(pool->file, err)) == 0 && slot->connection == NULL)
@@ -199,15 +199,26 @@ void pool_interrupt(struct pool *pool)
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 
-void pool_pause(struct pool *pool)
+static void keep_out(struct pool *pool, bool cancel)
 {
     (void)pthread_mutex_lock(&pool->mutex);
     pool->paused = true;
-    cancel_all(pool);
+    if (cancel)
+        cancel_all(pool);
     while (pool->busy_count > 0)
         (void)pthread_cond_wait(&pool->changed, &pool->mutex);
     disconnect_all(pool);
     (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_pause(struct pool *pool)
+{
+    keep_out(pool, true);
+}
+
+void pool_drain(struct pool *pool)
+{
+    keep_out(pool, false);
 }
 
 void pool_resume(struct pool *pool)

@@ -51,6 +51,8 @@ void pool_look_again(struct pool *pool); /* at everyone's wish */
 void pool_interrupt(struct pool *pool);  /* cancels what runs now */
 /* Cancels, waits until nothing runs, and lets no question in until pool_resume: the file is opened again. */
 void pool_pause(struct pool *pool);
+/* The same, and lets what runs end by itself, within its time limit. */
+void pool_drain(struct pool *pool);
 void pool_resume(struct pool *pool);
 uint32_t pool_running(struct pool *pool);
 
