@@ -80,12 +80,14 @@ static int take_key(struct inlet *inlet, struct account *account, struct err *er
     struct account_key key;
     struct ip anywhere = {0};
     (void)snprintf(path, sizeof path, "%s/api.key", inlet->dir);
-    if (read_key(path, secret) == 0 &&
-        account_key_check(account, slice_of(secret), &anywhere, SCOPE_INGEST, clock_real_us(), &key, err) ==
-            0 &&
-        key.tenant == inlet->tenant)
+    int rc = read_key(path, secret) != 0 ? ERR_NOT_FOUND
+                                         : account_key_check(account, slice_of(secret), &anywhere,
+                                                             SCOPE_INGEST, clock_real_us(), &key, err);
+    if (rc == 0 && key.tenant == inlet->tenant)
         return 0;
-    int rc = account_key_find(account, inlet->tenant, inlet->name, &key, err);
+    if (rc != 0 && rc != ERR_NOT_FOUND && rc != ERR_UNAUTHENTICATED && rc != ERR_DENIED)
+        return rc; /* it may be good: look again later */
+    rc = account_key_find(account, inlet->tenant, inlet->name, &key, err);
     if (rc == 0)
         rc = account_key_revoke(account, inlet->tenant, key.id, err);
     else if (rc == ERR_NOT_FOUND)

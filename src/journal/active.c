@@ -294,6 +294,8 @@ static void cut_suspect(struct journal *journal, const struct segment *old, int 
     segment_name(name, old->number, SEGMENT_PLAIN);
     if (nothing ? unlinkat(journal->dir_fd, name, 0) : ftruncate(fd, (off_t)old->synced))
         log_warning("journal %s: %s could not be cut to its last good sync [%m]", journal->dir, name);
+    if ((!nothing && fsync(fd) != 0) || fsync(journal->dir_fd) != 0) /* or a power cut brings it back */
+        log_warning("journal %s: the cut of %s could not be synced [%m]", journal->dir, name);
     pthread_mutex_lock(&journal->state);
     struct segment *listed = segment_find(journal, old->number);
     if (listed != NULL && nothing)

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -155,8 +156,8 @@ static int make_somewhere(struct search *search, struct err *err)
     return rc;
 }
 
-int ringdir_open(struct ring *ring, const struct ringdir_options *options, const struct epoch *epoch,
-                 struct err *err)
+static int open_one(struct ring *ring, const struct ringdir_options *options, const struct epoch *epoch,
+                    struct err *err)
 {
     struct search search = {.options = options, .epoch = epoch, .ring = ring};
     int rc = name_owner(&search, err);
@@ -168,4 +169,15 @@ int ringdir_open(struct ring *ring, const struct ringdir_options *options, const
     if (search.found || search.rc != 0)
         return search.rc;
     return make_somewhere(&search, err);
+}
+
+/* One at a time: looking at a ring locks it for a moment, and a hub opens many at once. */
+int ringdir_open(struct ring *ring, const struct ringdir_options *options, const struct epoch *epoch,
+                 struct err *err)
+{
+    static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&alone);
+    int rc = open_one(ring, options, epoch, err);
+    pthread_mutex_unlock(&alone);
+    return rc;
 }
