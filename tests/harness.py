@@ -126,6 +126,14 @@ def metrics(port):
     return found
 
 
+def unshare(*kinds):
+    """Below chroot "/" is no mount point whose propagation could be changed."""
+    alone = ["unshare", *kinds]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
+        alone += ["--propagation", "unchanged"]
+    return alone
+
+
 def write_settings(path, section, settings):
     lines = [f"[{section}]"] + [f"{key} = {value}" for key, value in settings.items()]
     pathlib.Path(path).write_text("\n".join(lines) + "\n")

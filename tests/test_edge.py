@@ -425,7 +425,7 @@ def test_pid_file_and_ring_lie_below_run(place, started):
     """In a /run of its own, and so does the ring; another spool has another name there."""
     inside = 'mount -t tmpfs tmpfs /run && mkdir -m 700 /run/policy-proxy && exec "$@"'
     edge = lone(place, {"ring_dir": ""})
-    edge.args = ["unshare", "-m", "sh", "-c", inside, "sh", *edge.args]
+    edge.args = [*harness.unshare("--mount"), "sh", "-c", inside, "sh", *edge.args]
     started(edge).ready()
     run = pathlib.Path(f"/proc/{edge.pid}/root/run/policy-proxy")
     (pid_file,) = run.glob("*.pid")
@@ -621,7 +621,7 @@ def test_help_and_version(place):
 def in_files_of_its_own(edge, **files):
     """Starts it in a mount namespace where these files of /etc are others."""
     mounts = "".join(f"mount --bind {path} /etc/{name.replace('_', '.', 1)} && " for name, path in files.items())
-    edge.args = ["unshare", "-m", "sh", "-c", mounts + 'exec "$@"', "sh", *edge.args]
+    edge.args = [*harness.unshare("--mount"), "sh", "-c", mounts + 'exec "$@"', "sh", *edge.args]
     return edge
 
 

@@ -115,23 +115,15 @@ def test_make_install_goes_below_its_prefix_and_keeps_settings(tmp_path):
     assert settings.read_text() == "# edited\n"
 
 
-def unshare(*kinds):
-    """Below chroot "/" is no mount point whose propagation could be changed."""
-    alone = ["unshare", *kinds]
-    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
-        alone += ["--propagation", "unchanged"]
-    return alone
-
-
 def test_packages_install_and_work_in_a_bare_debian(packages, bare_debian, tmp_path):
     """In name spaces of its own: the usual ports there are free, and what runs there ends with it."""
     root = tmp_path / "root"
     subprocess.run(["cp", "-a", "--reflink=auto", bare_debian, root], check=True)
     try:
         install = ROOT / "tests/packaging/install"
-        done = subprocess.run([*unshare("--mount"), install, root, *packages], capture_output=True, text=True, check=False)
+        done = subprocess.run([*harness.unshare("--mount"), install, root, *packages], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        alone = unshare("--mount", "--net", "--pid", "--fork", "--kill-child")
+        alone = harness.unshare("--mount", "--net", "--pid", "--fork", "--kill-child")
         done = subprocess.run([*alone, "python3", ROOT / "tests/packaging/use.py", root], capture_output=True, text=True,
                               check=False, timeout=300)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
