@@ -431,7 +431,7 @@ def test_pid_file_and_ring_lie_below_run(place, started):
     (pid_file,) = run.glob("*.pid")
     assert pid_file.name.startswith("policy-proxy-") and int(pid_file.read_text()) == edge.pid
     wait_until(lambda: len(list(run.glob("mail-analytics-*.ring"))) == 1, "the ring is there")
-    stop = ["nsenter", "-t", str(edge.pid), "-m", program("policy-proxy"), "-c", "stop"]
+    stop = ["nsenter", "-t", str(edge.pid), "-m", "-r", program("policy-proxy"), "-c", "stop"]
     env = {**os.environ, **edge._env}
     run.chmod(0o777)  # whoever may write there might have locked the file first
     done = subprocess.run(stop, env=env, capture_output=True, timeout=LIMIT_S, check=False)
@@ -637,7 +637,7 @@ def test_a_hub_with_two_addresses_of_which_one_leads_nowhere(place, started):
     with PolicyClient(edge.port) as client:
         client.ask(request())
     wait_until(lambda: edge.metrics()["policy_proxy_uplink_records_acked_total"] == 1, "the hub has it")
-    done = subprocess.run(["nsenter", "-t", str(edge.pid), "-m", program("policy-proxy"), "check"], capture_output=True,
+    done = subprocess.run(["nsenter", "-t", str(edge.pid), "-m", "-r", program("policy-proxy"), "check"], capture_output=True,
                           env={**os.environ, **edge._env}, timeout=LIMIT_S, check=False)
     assert done.returncode == 0 and b"FAIL" not in done.stdout, done.stdout
 
