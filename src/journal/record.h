@@ -10,7 +10,7 @@
 #include "journal.h"
 
 enum {
-    SEGMENT_VERSION = 1,
+    SEGMENT_VERSION = 2,        /* 1 checked headers otherwise: never released */
     SEGMENT_HEADER_BYTES = 128, /* the same 64 bytes twice: one damaged copy costs nothing */
     SEGMENT_FOOTER_BYTES = 64,
     RECORD_HEADER_BYTES = 32,

@@ -133,12 +133,33 @@ static bool header_sane(const struct ring *ring)
     return head - tail <= ring->bytes && table <= 1 && header->epochs[table].n <= RING_EPOCHS;
 }
 
+union header_copy {
+    struct ring_header header;
+    uint8_t bytes[sizeof(struct ring_header)];
+};
+
+/* Magic, version, head and tail, which no version moved: does a ring of any release hold records? */
+static bool holds_records(int fd, union header_copy *copy)
+{
+    memset(copy, 0, sizeof *copy);
+    if (pread(fd, copy->bytes, sizeof copy->bytes, 0) <= 0 ||
+        memcmp(copy->header.magic, magic, sizeof magic) != 0)
+        return false; /* its maker did not live to finish it */
+    return atomic_load(&copy->header.head) != atomic_load(&copy->header.tail);
+}
+
 /* Maps the ring an earlier run left. *use false: there is none that holds anything. */
 static int map_found(struct ring *ring, size_t bytes, bool *use, struct err *err)
 {
     struct stat st;
     struct ring_header *header;
+    union header_copy copy;
     *use = false;
+    if (holds_records(ring->fd, &copy) && copy.header.version != RING_VERSION)
+        return err_set(err, ERR_VERSION,
+                       "ring %s was written by another release: start that one once, so that "
+                       "it empties it",
+                       ring->path);
     if (fstat(ring->fd, &st) != 0)
         return err_errno(err, errno, "ring %s cannot be read", ring->path);
     uint64_t found = (uint64_t)st.st_size;
@@ -151,11 +172,6 @@ static int map_found(struct ring *ring, size_t bytes, bool *use, struct err *err
     if (memcmp(header->magic, magic, sizeof magic) != 0)
         return unmap(ring), 0;
     bool empty = atomic_load(&header->head) == atomic_load(&header->tail);
-    if (header->version != RING_VERSION && !empty)
-        return err_set(err, ERR_VERSION,
-                       "ring %s was written by another release: start that one once, so that "
-                       "it empties it",
-                       ring->path);
     if (header->bytes != ring->bytes || !header_sane(ring)) {
         log_error("ring %s is damaged and begun anew", ring->path);
         return unmap(ring), 0;
@@ -236,24 +252,10 @@ void ring_close(struct ring *ring)
     *ring = (struct ring){.fd = -1};
 }
 
-/* The part of the header that no version changed: an older ring without records is found to be empty too. */
-static bool holds_records(int fd, char spool[RING_SPOOL_BYTES])
-{
-    union {
-        struct ring_header header;
-        uint8_t bytes[sizeof(struct ring_header)];
-    } u;
-    memset(&u, 0, sizeof u);
-    if (pread(fd, u.bytes, sizeof u.bytes, 0) <= 0 || memcmp(u.header.magic, magic, sizeof magic) != 0)
-        return false; /* its maker did not live to finish it */
-    if (u.header.version == RING_VERSION)
-        (void)snprintf(spool, RING_SPOOL_BYTES, "%.*s", RING_SPOOL_BYTES - 1, u.header.spool);
-    return atomic_load(&u.header.head) != atomic_load(&u.header.tail);
-}
-
 enum ring_kind ring_inspect(const char *path, char spool[RING_SPOOL_BYTES])
 {
     struct stat st;
+    union header_copy copy;
     enum ring_kind kind = RING_HOLDS;
     spool[0] = '\0';
     if (lstat(path, &st) != 0)
@@ -265,8 +267,10 @@ enum ring_kind ring_inspect(const char *path, char spool[RING_SPOOL_BYTES])
         kind = st.st_nlink == 0 ? RING_NONE : RING_FOREIGN;
     else if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         kind = RING_BUSY;
-    else if (!holds_records(fd, spool))
+    else if (!holds_records(fd, &copy))
         kind = unlink(path) == 0 ? RING_EMPTY : RING_NONE;
+    else if (copy.header.version == RING_VERSION)
+        (void)snprintf(spool, RING_SPOOL_BYTES, "%.*s", RING_SPOOL_BYTES - 1, copy.header.spool);
     close(fd);
     return kind;
 }

@@ -363,6 +363,31 @@ static void empty_rings_are_swept(void **state)
     spooling_close(owner);
 }
 
+/* Of another release, whose header had another size: its records wait there for that release. */
+static void another_releases_records_are_not_touched(void **state)
+{
+    struct spool_options options = spooling_options(*state);
+    struct spool_stats stats;
+    char ring[256], command[1024];
+    leave_in_ring(&options, 20, false);
+    only_ring(ring);
+    (void)snprintf(
+        command, sizeof command,
+        "cd '%s' && truncate -s -61440 '%s' && printf '\\001' | dd of='%s' bs=1 seek=8 conv=notrunc "
+        "status=none && cp '%s' '%s/before'",
+        spooling_ring_dir, ring, ring, ring, (const char *)*state);
+    assert_int_equal(system(command), 0);
+    struct spool *spool = spooling_open(&options);
+    spool_get_stats(spool, &stats);
+    assert_int_equal(stats.recovered, 0);
+    spooling_close(spool); /* its own, new ring was empty */
+    (void)snprintf(command, sizeof command, "cmp '%s/%s' '%s/before'", spooling_ring_dir, ring,
+                   (const char *)*state);
+    assert_int_equal(system(command), 0);
+    (void)snprintf(command, sizeof command, "%s/%s", spooling_ring_dir, ring);
+    assert_int_equal(unlink(command), 0);
+}
+
 int main(void)
 {
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, testdir_make, testdir_remove)
@@ -372,6 +397,7 @@ int main(void)
         IN_DIR(what_is_in_both_comes_once),
         IN_DIR(a_damaged_record_in_the_ring_is_passed),
         IN_DIR(a_new_directory_has_a_ring_of_its_own),
+        IN_DIR(another_releases_records_are_not_touched),
         cmocka_unit_test_setup_teardown(a_ring_is_found_wherever_it_lies, make_second_dir, remove_second_dir),
         cmocka_unit_test_setup_teardown(a_squatted_name_stops_no_start, make_second_dir, remove_second_dir),
         cmocka_unit_test_setup_teardown(empty_rings_are_swept, make_second_dir, remove_second_dir),
