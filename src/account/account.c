@@ -87,7 +87,7 @@ static int configure(struct account *a, struct err *err)
     return rc != 0 ? rc
                    : db_script(a,
                                "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-                               "PRAGMA trusted_schema = OFF",
+                               "PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON",
                                err);
 }
 

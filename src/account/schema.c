@@ -4,7 +4,13 @@
  */
 #include "schema.h"
 
+#include "job.h"
+
 #include <stdio.h>
+
+/* As digits, for the texts below. */
+#define JOBS_WAITING_LIMIT 1000
+#define JOBS_KEPT_LIMIT    10000
 
 #define QUOTE_(x) #x
 #define QUOTE(x)  QUOTE_(x)
@@ -97,7 +103,50 @@ static const char version_2[] = "ALTER TABLE edge RENAME TO edge_before;"
                                 "DROP TABLE edge_before;" /* with its triggers; the tally stays */
     LIMITS("edge", 1000000);
 
-static const char *const steps[] = {version_1, version_2};
+/* Jobs, tombstones and retention. Tombstones have no foreign key: they outlive their tenant. */
+static const char version_3[] =
+    "CREATE TABLE job ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " tenant INTEGER NOT NULL,"
+    " kind TEXT NOT NULL,"
+    " arguments TEXT NOT NULL,"
+    " who TEXT NOT NULL,"
+    " created_us INTEGER NOT NULL,"
+    " started_us INTEGER NOT NULL DEFAULT 0,"
+    " ended_us INTEGER NOT NULL DEFAULT 0,"
+    " state INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 4),"
+    " cancel INTEGER NOT NULL DEFAULT 0,"
+    " done INTEGER NOT NULL DEFAULT 0,"
+    " total INTEGER NOT NULL DEFAULT 0,"
+    " resume TEXT NOT NULL DEFAULT '',"
+    " result TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE INDEX job_open ON job (state, id) WHERE state IN (0, 1);"
+    "CREATE TRIGGER job_limit BEFORE INSERT ON job"
+    " WHEN (SELECT count(*) FROM job WHERE state IN (0, 1)) >= " QUOTE(
+        JOBS_WAITING_LIMIT) " BEGIN SELECT RAISE(ABORT, 'too many jobs wait'); END;"
+                            "CREATE TRIGGER job_bound AFTER UPDATE OF state ON job WHEN NEW.state > 1"
+                            " BEGIN DELETE FROM job WHERE state > 1 AND id <= NEW.id - " QUOTE(
+                                JOBS_KEPT_LIMIT) "; END;"
+                                                 "CREATE TABLE tombstone ("
+                                                 " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+                                                 " tenant INTEGER NOT NULL,"
+                                                 " address TEXT NOT NULL,"
+                                                 " before_us INTEGER NOT NULL,"
+                                                 " created_us INTEGER NOT NULL,"
+                                                 " who TEXT NOT NULL,"
+                                                 " UNIQUE (tenant, address)) STRICT;"
+                                                 "CREATE TABLE retention ("
+                                                 " tenant INTEGER NOT NULL REFERENCES tenant(id) ON DELETE "
+                                                 "CASCADE,"
+                                                 " kind TEXT NOT NULL,"
+                                                 " keep_us INTEGER NOT NULL CHECK (keep_us >= 0),"
+                                                 " PRIMARY KEY (tenant, kind)) STRICT, WITHOUT "
+                                                 "ROWID;" LIMITED("tombstone", 1000000);
+
+_Static_assert(JOBS_WAITING == JOBS_WAITING_LIMIT && JOBS_KEPT == JOBS_KEPT_LIMIT,
+               "the schema's limits are job.h's");
+
+static const char *const steps[] = {version_1, version_2, version_3};
 enum { VERSION_NOW = sizeof steps / sizeof *steps };
 
 static int check_origin(struct account *a, int64_t version, struct err *err)
