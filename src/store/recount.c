@@ -4,6 +4,7 @@
  */
 #include "store/recount.h"
 
+#include "query/match.h"
 #include "store/fixture.h"
 
 #include <search.h>
@@ -95,92 +96,6 @@ struct cell recount_cell(const struct event *event, enum column column, char tex
     return cell;
 }
 
-static bool same(const struct event *event, enum column column, const struct query_value *value)
-{
-    const struct column_info *info = &event_columns[column];
-    const void *field = (const char *)event + info->offset;
-    char text[64];
-    bool is_null = recount_cell(event, column, text).type == CELL_NULL;
-    if (value->absent || is_null)
-        return value->absent && is_null;
-    switch (info->type) {
-    case TYPE_TEXT:
-        return slice_equal(*(const struct slice *)field, value->text);
-    case TYPE_TS:
-        return *(const int64_t *)field == value->ts;
-    case TYPE_IP:
-        return memcmp(field, value->ip.b, 16) == 0;
-    case TYPE_ID128:
-        return memcmp(field, value->id.b, 16) == 0;
-    default:
-        return number_of(field, info->type) == value->u64;
-    }
-}
-
-static bool inside(const struct event *event, enum column column, const struct query_value *values)
-{
-    const struct column_info *info = &event_columns[column];
-    const void *field = (const char *)event + info->offset;
-    if (info->type == TYPE_TS) {
-        int64_t ts = *(const int64_t *)field;
-        return (values[0].absent || ts >= values[0].ts) && (values[1].absent || ts < values[1].ts);
-    }
-    uint64_t number = number_of(field, info->type);
-    if (number == 0 && info->nullable)
-        return false;
-    return (values[0].absent || number >= values[0].u64) && (values[1].absent || number < values[1].u64);
-}
-
-static bool fits_one(const struct event *event, const struct query_filter *filter,
-                     const struct query_value *value)
-{
-    const void *field = (const char *)event + event_columns[filter->column].offset;
-    const struct slice *text = field;
-    if (filter->op == OP_PREFIX)
-        return text->n >= value->text.n && memcmp(text->p, value->text.p, value->text.n) == 0;
-    if (filter->op == OP_SUFFIX)
-        return text->n >= value->text.n &&
-               memcmp(text->p + text->n - value->text.n, value->text.p, value->text.n) == 0;
-    if (filter->op == OP_CONTAINS)
-        return memmem(text->p, text->n, value->text.p, value->text.n) != NULL;
-    if (filter->op == OP_CIDR)
-        return ip_prefix_contains(&value->prefix, field);
-    return same(event, filter->column, value);
-}
-
-static bool fits(const struct query *query, const struct query_filter *filter, const struct event *event)
-{
-    const struct query_value *values = query->values + filter->first_value;
-    char text[64];
-    bool any = false;
-    if (filter->op == OP_RANGE)
-        return inside(event, filter->column, values);
-    bool is_null = recount_cell(event, filter->column, text).type == CELL_NULL;
-    if (filter->op == OP_EMPTY)
-        return is_null;
-    if (is_null && filter->op != OP_EQ && filter->op != OP_IN && filter->op != OP_NE)
-        return false;
-    for (size_t i = 0; i < filter->value_count; i++)
-        any = any || fits_one(event, filter, &values[i]);
-    return filter->op == OP_NE ? !any : any;
-}
-
-/* Whether the filter at *at holds; *at moves behind it and all that is its own. */
-static bool holds(const struct query *query, const struct event *event, size_t *at)
-{
-    const struct query_filter *filter = &query->filters[(*at)++];
-    if (filter->kind == FILTER_TEST)
-        return fits(query, filter, event);
-    size_t end = *at + filter->span;
-    bool all = true, any = false;
-    while (*at < end) {
-        bool one = holds(query, event, at);
-        all = all && one;
-        any = any || one;
-    }
-    return filter->kind == FILTER_AND ? all : filter->kind == FILTER_OR ? any : !any;
-}
-
 static bool visible(const struct query *query, const struct event *event, int64_t around_us)
 {
     return (query->scope == QUERY_SCOPE_ALL || event->tenant == query->tenant) &&
@@ -189,10 +104,7 @@ static bool visible(const struct query *query, const struct event *event, int64_
 
 static bool asked(const struct query *query, const struct event *event)
 {
-    bool all = visible(query, event, 0);
-    for (size_t at = 0; all && at < query->filter_count;)
-        all = holds(query, event, &at);
-    return all;
+    return visible(query, event, 0) && query_match(query, event);
 }
 
 static void note_size(struct recount *recount, const struct event *event)
