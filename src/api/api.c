@@ -4,23 +4,18 @@
  */
 #include "call.h"
 
-#include <stdio.h>
-
-enum route_flags {
-    ROUTE_OPERATOR = 1, /* for nobody else */
-    ROUTE_RAW = 2,      /* the handler reads the body itself */
-};
+#include "base/pattern.h"
 
 static const struct route {
-    const char *method, *path; /* a final '*' stands for one part */
+    const char *method, *path; /* what stands for '*' is call->name */
     int (*handler)(struct api_call *call);
-    unsigned scope; /* that a caller needs who isn't the operator */
-    unsigned flags;
+    unsigned scope; /* one of these a caller needs who isn't the operator */
+    unsigned flags; /* of enum api_route_flags */
 } routes[] = {
     {"GET", "/api/v1/tenants", tenants_list, SCOPE_READ | SCOPE_MANAGE, 0},
-    {"POST", "/api/v1/tenants", tenants_add, 0, ROUTE_OPERATOR},
+    {"POST", "/api/v1/tenants", tenants_add, 0, API_OPERATOR},
     {"GET", "/api/v1/tenants/*", tenants_get, SCOPE_READ | SCOPE_MANAGE, 0},
-    {"DELETE", "/api/v1/tenants/*", tenants_remove, 0, ROUTE_OPERATOR},
+    {"DELETE", "/api/v1/tenants/*", tenants_remove, 0, API_OPERATOR},
     {"GET", "/api/v1/domains", domains_list, SCOPE_READ | SCOPE_MANAGE, 0},
     {"POST", "/api/v1/domains", domains_add, SCOPE_MANAGE, 0},
     {"DELETE", "/api/v1/domains", domains_remove, SCOPE_MANAGE, 0},
@@ -32,44 +27,55 @@ static const struct route {
     {"DELETE", "/api/v1/apikeys", apikeys_remove, SCOPE_MANAGE, 0},
     {"GET", "/api/v1/edges", edges_list, SCOPE_READ | SCOPE_MANAGE, 0},
     {"DELETE", "/api/v1/edges", edges_remove, SCOPE_MANAGE, 0},
-    {"POST", "/api/v1/query", query_post, SCOPE_READ, ROUTE_RAW},
-    {"POST", "/api/v1/load", load_post, 0, ROUTE_OPERATOR},
-    {"GET", "/api/v1/status", status_get, 0, ROUTE_OPERATOR},
+    {"POST", "/api/v1/query", query_post, SCOPE_READ, API_RAW},
+    {"POST", "/api/v1/load", load_post, 0, API_OPERATOR},
+    {"GET", "/api/v1/status", status_get, 0, API_OPERATOR},
 };
 
-bool api_route(size_t i, const char **method, const char **path)
+enum { ROUTE_COUNT = sizeof routes / sizeof *routes };
+
+bool api_route(size_t i, struct api_route *out)
 {
-    if (i >= sizeof routes / sizeof *routes)
+    if (i >= ROUTE_COUNT)
         return false;
-    *method = routes[i].method;
-    *path = routes[i].path;
+    *out = (struct api_route){
+        .method = routes[i].method,
+        .path = routes[i].path,
+        .flags = routes[i].flags,
+        .body_bytes = routes[i].method[0] == 'P' ? API_BODY_BYTES : 0, /* POST, PUT, PATCH */
+    };
     return true;
 }
 
-static bool path_matches(const char *pattern, struct slice path, struct slice *tail)
+/* The methods that the path takes, for a 405. */
+static int write_allow(struct buf *fields, struct slice path)
 {
-    size_t n = strlen(pattern);
-    if (pattern[n - 1] != '*')
-        return slice_equal(path, slice_of(pattern));
-    if (path.n < n || memcmp(path.p, pattern, n - 1) != 0)
-        return false;
-    *tail = (struct slice){path.p + n - 1, path.n - n + 1};
-    return memchr(tail->p, '/', tail->n) == NULL;
+    struct slice part;
+    const char *before = "Allow: ";
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < ROUTE_COUNT; i++)
+        if (pattern_fits(routes[i].path, path, &part)) {
+            rc = buf_addf(fields, "%s%s", before, routes[i].method);
+            before = ", ";
+        }
+    return rc != 0 ? rc : buf_add(fields, "\r\n", 2);
 }
 
-static int find_route(struct api_call *call, struct slice path, const struct route **out, struct slice *tail)
+static int find_route(struct api_call *call, struct slice path, const struct route **out, struct slice *part)
 {
     bool known = false;
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (path_matches(routes[i].path, path, tail)) {
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        if (pattern_fits(routes[i].path, path, part)) {
             known = true;
             if (slice_equal(call->request->method, slice_of(routes[i].method))) {
                 *out = &routes[i];
                 return 0;
             }
         }
-    return known ? err_set(&call->err, ERR_METHOD, "this path doesn't take that method")
-                 : err_set(&call->err, ERR_NOT_FOUND, "there is no such path");
+    if (!known)
+        return err_set(&call->err, ERR_NOT_FOUND, "there is no such path");
+    int rc = write_allow(call->fields, path);
+    return rc != 0 ? rc : err_set(&call->err, ERR_METHOD, "this path doesn't take that method");
 }
 
 /* Without the query string, which *query has (empty without one). */
@@ -81,23 +87,12 @@ static struct slice cut_query(struct slice path, struct slice *query)
     return path;
 }
 
-void api_allow(struct slice path, char out[API_ALLOW_BYTES])
-{
-    struct slice query, tail;
-    size_t n = 0;
-    path = cut_query(path, &query);
-    out[0] = '\0';
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (path_matches(routes[i].path, path, &tail) && n < API_ALLOW_BYTES)
-            n += (size_t)snprintf(out + n, API_ALLOW_BYTES - n, "%s%s", n > 0 ? ", " : "", routes[i].method);
-}
-
 static int check_right(struct api_call *call, const struct route *route)
 {
     const struct api_caller *caller = &call->request->caller;
     if (caller->operator_)
         return 0;
-    if (caller->tenant == 0 || (route->flags & ROUTE_OPERATOR) != 0)
+    if (caller->tenant == 0 || (route->flags & API_OPERATOR) != 0)
         return err_set(&call->err, ERR_DENIED, "this is for the operator");
     if ((caller->scopes & route->scope) == 0)
         return err_set(&call->err, ERR_DENIED, "the caller lacks the scope for this");
@@ -110,7 +105,7 @@ static int read_body(struct api_call *call, const struct route *route)
     struct slice body = call->request->body;
     if (body.n > API_BODY_BYTES)
         return err_set(&call->err, ERR_LIMIT, "a body has at most %d bytes", API_BODY_BYTES);
-    if (body.n == 0 || (route->flags & ROUTE_RAW) != 0)
+    if (body.n == 0 || (route->flags & API_RAW) != 0)
         return 0;
     call->body = json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &error);
     if (call->body == NULL)
@@ -121,29 +116,48 @@ static int read_body(struct api_call *call, const struct route *route)
 static int answer(struct api_call *call)
 {
     const struct route *route = NULL;
-    struct slice path = cut_query(call->request->path, &call->query), tail = {NULL, 0};
-    int rc = find_route(call, path, &route, &tail);
+    struct slice path = cut_query(call->request->path, &call->query), part = {NULL, 0};
+    int rc = find_route(call, path, &route, &part);
     if (rc == 0)
         rc = check_right(call, route);
-    if (rc == 0 && tail.n > 0)
-        rc = call_decode_name(call, tail);
+    if (rc == 0 && part.n > 0)
+        rc = call_decode_name(call, part);
     if (rc == 0)
         rc = read_body(call, route);
     return rc != 0 ? rc : route->handler(call);
 }
 
-void api_handle(struct api_context *context, const struct api_request *request, int *status,
-                struct buf *reply)
+void api_reply_init(struct api_reply *reply, size_t body_bytes)
+{
+    *reply = (struct api_reply){.status = 200, .type = API_JSON};
+    buf_init(&reply->body, body_bytes);
+    buf_init(&reply->fields, API_FIELDS_BYTES);
+}
+
+void api_reply_fini(struct api_reply *reply)
+{
+    buf_fini(&reply->body);
+    buf_fini(&reply->fields);
+}
+
+void api_handle(struct api_context *context, const struct api_request *request, struct api_reply *reply)
 {
     struct api_request asked = *request;
     if (asked.caller.name == NULL)
         asked.caller.name = "";
-    struct api_call call = {
-        .context = context, .request = &asked, .status = 200, .reply = reply, .index = -1};
-    buf_clear(reply);
+    struct api_call call = {.context = context,
+                            .request = &asked,
+                            .status = 200,
+                            .type = API_JSON,
+                            .reply = &reply->body,
+                            .fields = &reply->fields,
+                            .index = -1};
+    buf_clear(&reply->body);
+    buf_clear(&reply->fields);
     int rc = answer(&call);
     if (rc != 0)
         problem_write(&call, rc);
     json_decref(call.body);
-    *status = call.status;
+    reply->status = call.status;
+    reply->type = call.type;
 }

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * api: the only door to accounts and questions. A request is a method, a path and a JSON body; the reply is a
- * status and a JSON body; errors are RFC 9457 problem documents. Handlers are one file a noun and don't know
- * how the request came: the hub serves them on its control socket (any thread of the worker pool), and the
- * CLI runs the same handlers in its own process when no hub is running (then there is no store, and questions
- * answer ERR_UNAVAILABLE).
- *
- *   GET POST DELETE /api/v1/tenants[/NAME]      POST /api/v1/query
- *   GET POST DELETE /api/v1/domains             POST /api/v1/load      (fixtures: tenants, domains, networks,
- * keys) GET POST DELETE /api/v1/networks            GET  /api/v1/status GET POST DELETE /api/v1/apikeys GET
- * /api/v1/edges
+ * api: the only door to accounts and questions. A request is a method, a path, a few fields and a body; the
+ * reply a status, fields and a body; errors are RFC 9457 problem documents. Handlers are one file a noun and
+ * don't know how the request came: the hub serves them over HTTP and on its control socket (any worker
+ * thread), and the CLI runs the same handlers in its own process when no hub is running (then there is no
+ * store, and questions answer ERR_UNAVAILABLE). The routes are one table in api.c.
  */
 #ifndef API_API_H
 #define API_API_H
@@ -38,24 +33,47 @@ struct api_context {
     void *arg;
 };
 
+/* Fields are as they came, without the spaces around them; empty: there was none. */
 struct api_request {
     struct api_caller caller;
     struct slice method, path; /* path with its query string */
     struct slice body;
     const atomic_bool *cancelled; /* set by store_cancel when nobody waits for the reply any more; or NULL */
+    struct slice accept, content_type, cookie, idempotency_key, if_match, if_none_match, origin;
+    struct ip peer; /* of the connection */
 };
 
-/* The methods that a path (with its query string) takes: "GET, POST", for the Allow of a 405; "" for a path
- * that isn't there. */
-enum { API_ALLOW_BYTES = 64 };
-void api_allow(struct slice path, char out[API_ALLOW_BYTES]);
+enum { API_FIELDS_BYTES = 4096 };
 
-/* Always answers: fills *status (HTTP) and reply (a JSON document). reply has a limit set by the caller. */
-void api_handle(struct api_context *context, const struct api_request *request, int *status,
-                struct buf *reply);
+/* Made by the caller with status 200, type API_JSON, and limits for its two bufs. */
+struct api_reply {
+    int status;       /* of HTTP */
+    const char *type; /* of the body; static */
+    struct buf body;
+    struct buf fields; /* more fields, each "Name: value\r\n"; at most API_FIELDS_BYTES */
+};
+#define API_JSON    "application/json"
+#define API_PROBLEM "application/problem+json"
+void api_reply_init(struct api_reply *reply, size_t body_bytes);
+void api_reply_fini(struct api_reply *reply);
 
-/* The routes, for servers that judge method and path themselves: the i-th; false: there are no more. A final
- * '*' stands for one part of a path. */
-bool api_route(size_t i, const char **method, const char **path);
+/* Always answers: fills what api_reply_init made. A 405 has its Allow. */
+void api_handle(struct api_context *context, const struct api_request *request, struct api_reply *reply);
+
+enum api_route_flags {
+    API_OPERATOR = 1, /* for nobody else */
+    API_RAW = 2,      /* the handler reads the body itself; it is JSON all the same, unless: */
+    API_ANY_TYPE = 4, /* the handler looks at content_type itself */
+};
+
+/* For servers that judge method, path and framing themselves. */
+struct api_route {
+    const char *method, *path; /* path: as base/pattern.h; of two routes that fit the first is taken */
+    unsigned flags;
+    size_t body_bytes; /* at most; 0: it takes none */
+};
+
+/* The i-th; false: there are no more. */
+bool api_route(size_t i, struct api_route *out);
 
 #endif

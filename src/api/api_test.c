@@ -15,8 +15,7 @@ struct world {
     char *dir;
     struct api_context context;
     struct api_caller caller;
-    struct buf reply;
-    int status;
+    struct api_reply reply;
     json_t *json; /* of the latest reply */
 };
 
@@ -32,7 +31,7 @@ static int setup(void **state)
         return -1;
     w->caller = (struct api_caller){.operator_ = true, .name = "test"};
     w->context.query_timeout_us = 60 * US_PER_SECOND;
-    buf_init(&w->reply, 1 << 20);
+    api_reply_init(&w->reply, 1 << 20);
     *state = w;
     return 0;
 }
@@ -41,7 +40,7 @@ static int teardown(void **state)
 {
     struct world *w = *state;
     json_decref(w->json);
-    buf_fini(&w->reply);
+    api_reply_fini(&w->reply);
     store_close(&w->context.store);
     account_close(&w->context.account);
     fixture_remove(w->dir);
@@ -52,20 +51,25 @@ static int teardown(void **state)
 static json_t *ask(struct world *w, const char *method, const char *path, const char *body)
 {
     json_error_t error;
-    struct api_request request = {w->caller, slice_of(method), slice_of(path), slice_of(body), NULL};
-    api_handle(&w->context, &request, &w->status, &w->reply);
+    struct api_request request = {.caller = w->caller,
+                                  .method = slice_of(method),
+                                  .path = slice_of(path),
+                                  .body = slice_of(body),
+                                  .if_match = SLICE("*")};
+    api_handle(&w->context, &request, &w->reply);
     json_decref(w->json);
-    w->json = json_loadb(w->reply.p, w->reply.n, JSON_REJECT_DUPLICATES, &error);
+    w->json = json_loadb(w->reply.body.p, w->reply.body.n, JSON_REJECT_DUPLICATES, &error);
     if (w->json == NULL)
-        fail_msg("%s %s: no JSON: %.*s", method, path, (int)w->reply.n, w->reply.p);
+        fail_msg("%s %s: no JSON: %.*s", method, path, (int)w->reply.body.n, w->reply.body.p);
     return w->json;
 }
 
 static void expect(struct world *w, int status, const char *method, const char *path, const char *body)
 {
     (void)ask(w, method, path, body);
-    if (w->status != status)
-        fail_msg("%s %s %s: %d %.*s", method, path, body, w->status, (int)w->reply.n, w->reply.p);
+    if (w->reply.status != status)
+        fail_msg("%s %s %s: %d %.*s", method, path, body, w->reply.status, (int)w->reply.body.n,
+                 w->reply.body.p);
 }
 
 static const char *detail(struct world *w)
@@ -101,7 +105,7 @@ static void nouns_come_and_go(void **state)
     row = json_array_get(json_object_get(w->json, "rows"), 0);
     assert_string_equal(json_string_value(json_object_get(row, "comment")), "a \"b\"");
     assert_int_equal(rows(w, "/api/v1/apikeys"), 1);
-    assert_null(memmem(w->reply.p, w->reply.n, "ma_", 3));
+    assert_null(memmem(w->reply.body.p, w->reply.body.n, "ma_", 3));
     expect(w, 200, "DELETE", "/api/v1/domains?tenant=acme&name=example.com", "");
     expect(w, 404, "DELETE", "/api/v1/domains?tenant=acme&name=example.com", "");
     expect(w, 200, "DELETE", "/api/v1/networks?tenant=acme&prefix=192.0.2.0%2F24", "");
@@ -158,8 +162,9 @@ static void mistakes_are_problems(void **state)
     expect(w, 201, "POST", "/api/v1/tenants", "{\"name\":\"t\"}");
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         (void)ask(w, cases[i].method, cases[i].path, cases[i].body);
-        if (w->status != cases[i].status || strstr(detail(w), cases[i].says) == NULL)
-            fail_msg("%s %s %s: %d %s", cases[i].method, cases[i].path, cases[i].body, w->status, detail(w));
+        if (w->reply.status != cases[i].status || strstr(detail(w), cases[i].says) == NULL)
+            fail_msg("%s %s %s: %d %s", cases[i].method, cases[i].path, cases[i].body, w->reply.status,
+                     detail(w));
         assert_int_equal(json_integer_value(json_object_get(w->json, "status")), cases[i].status);
         assert_non_null(json_object_get(w->json, "title"));
     }
@@ -169,23 +174,24 @@ static void mistakes_are_problems(void **state)
 
 static void each_path_tells_its_methods(void **state)
 {
-    (void)state;
+    struct world *w = *state;
     static const struct {
-        const char *path, *methods;
+        const char *path, *fields;
     } cases[] = {
-        {"/api/v1/tenants", "GET, POST"},
-        {"/api/v1/tenants/acme", "GET, DELETE"},
-        {"/api/v1/edges?tenant=acme", "GET, DELETE"},
-        {"/api/v1/domains", "GET, POST, DELETE"},
-        {"/api/v1/query?", "POST"},
-        {"/api/v1/nothing", ""},
-        {"/api/v1/tenants/a/b", ""},
+        {"/api/v1/tenants", "Allow: GET, POST\r\n"},
+        {"/api/v1/tenants/acme", "Allow: GET, DELETE\r\n"},
+        {"/api/v1/edges?tenant=acme", "Allow: GET, DELETE\r\n"},
+        {"/api/v1/domains", "Allow: GET, POST, DELETE\r\n"},
+        {"/api/v1/query?", "Allow: POST\r\n"},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
-        char methods[API_ALLOW_BYTES];
-        api_allow(slice_of(cases[i].path), methods);
-        assert_string_equal(methods, cases[i].methods);
+        expect(w, 405, "BREW", cases[i].path, "");
+        assert_string_equal(w->reply.type, API_PROBLEM);
+        assert_true(slice_equal(buf_slice(&w->reply.fields), slice_of(cases[i].fields)));
     }
+    expect(w, 404, "BREW", "/api/v1/nothing", "");
+    assert_int_equal(w->reply.fields.n, 0);
+    expect(w, 404, "BREW", "/api/v1/tenants/a/b", "");
 }
 
 static void arrays_are_all_or_nothing(void **state)
@@ -258,8 +264,8 @@ static void fixtures_fail_whole_and_say_where(void **state)
     expect(w, 200, "POST", "/api/v1/load", fixture_file);
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         (void)ask(w, "POST", "/api/v1/load", cases[i].body);
-        if (w->status != cases[i].status || strstr(detail(w), cases[i].says) == NULL)
-            fail_msg("%s: %d %s", cases[i].body, w->status, detail(w));
+        if (w->reply.status != cases[i].status || strstr(detail(w), cases[i].says) == NULL)
+            fail_msg("%s: %d %s", cases[i].body, w->reply.status, detail(w));
     }
     assert_int_equal(rows(w, "/api/v1/tenants"), 1);
     assert_int_equal(rows(w, "/api/v1/domains"), 3);
@@ -369,7 +375,7 @@ static void answers_have_rows_columns_and_an_end(void **state)
            "{\"measures\":[\"requests\"],\"by\":[\"sender_domain\"],\"limit\":2," RANGE "}");
     assert_int_equal(json_array_size(json_object_get(w->json, "rows")), 2);
     assert_true(json_is_true(json_object_get(w->json, "truncated")));
-    w->reply.limit = 8192; /* bytes end before rows: whole rows only, and marked */
+    w->reply.body.limit = 8192; /* bytes end before rows: whole rows only, and marked */
     expect(w, 200, "POST", "/api/v1/query",
            "{\"measures\":[\"requests\"],\"by\":[\"sender\",\"recipient\",\"seq\"]," RANGE "}");
     assert_true(json_is_true(json_object_get(w->json, "truncated")));
@@ -386,7 +392,7 @@ static void a_short_reply_buffer_is_said(void **state)
         (void)snprintf(body + strlen(body), 64, "%s\"tenant-%zu\"", i > 0 ? "," : "", i);
     (void)strcat(body, "]");
     expect(w, 201, "POST", "/api/v1/tenants", body);
-    w->reply.limit = 2048;
+    w->reply.body.limit = 2048;
     expect(w, 413, "GET", "/api/v1/tenants", "");
     assert_non_null(strstr(detail(w), "ask for less"));
 }

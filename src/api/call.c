@@ -43,7 +43,7 @@ static int decode(struct slice s, char *out, size_t size)
 int call_decode_name(struct api_call *call, struct slice segment)
 {
     int rc = decode(segment, call->name, sizeof call->name);
-    return rc != 0 ? err_set(&call->err, rc, "the last part of the path is not well formed") : 0;
+    return rc != 0 ? err_set(&call->err, rc, "the path is not well formed") : 0;
 }
 
 int call_parameter(struct api_call *call, const char *name, char *out, size_t size)

@@ -18,7 +18,9 @@ struct api_call {
     char name[API_TEXT_BYTES]; /* what stood for '*' in the route, decoded */
     json_t *body;              /* NULL: none */
     int status;                /* 200 unless the handler says otherwise */
-    struct buf *reply;
+    const char *type;          /* of the reply: API_JSON unless the handler says otherwise; static */
+    struct buf *reply;         /* its body */
+    struct buf *fields;        /* its fields: "Name: value\r\n"; a problem keeps them */
     struct err err;
     uint32_t named; /* the tenant whose name is kept here */
     char tenant_name[ACCOUNT_NAME_BYTES];
@@ -45,7 +47,7 @@ int query_post(struct api_call *call);
 int load_post(struct api_call *call);
 int status_get(struct api_call *call);
 
-/* Decodes the last part of the path into call->name. */
+/* Decodes the part of the path that stood for '*' into call->name. */
 MUST_CHECK int call_decode_name(struct api_call *call, struct slice segment);
 
 /* A parameter of the query string, decoded. ERR_NOT_FOUND (absent), ERR_INVALID. */

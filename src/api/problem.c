@@ -23,6 +23,7 @@ void problem_write(struct api_call *call, int rc)
 {
     call->err.code = rc;
     call->status = err_http_status(rc);
+    call->type = API_PROBLEM;
     buf_clear(call->reply);
     if (write_problem(call->reply, rc, err_detail(&call->err), call->index) != 0)
         buf_clear(call->reply); /* the status still tells */

@@ -175,6 +175,7 @@ static int ask_here(struct cli *cli, const char *method, const char *path, struc
 {
     struct hub_paths paths;
     struct api_context context = {0};
+    struct api_reply answer;
     struct err why = {0};
     char name[32];
     int rc = paths_of(cli->settings, &paths, &cli->err);
@@ -194,8 +195,14 @@ static int ask_here(struct cli *cli, const char *method, const char *path, struc
         .method = slice_of(method),
         .path = slice_of(path),
         .body = body,
+        .if_match = SLICE("*"),
     };
-    api_handle(&context, &request, status, reply);
+    api_reply_init(&answer, reply->limit);
+    api_handle(&context, &request, &answer);
+    *status = answer.status;
+    *reply = answer.body;
+    answer.body = (struct buf){0};
+    api_reply_fini(&answer);
     account_close(&context.account);
     return 0;
 }

@@ -65,7 +65,7 @@ enum http_route_flags {
     HTTP_JSON = 4,   /* a body has to be application/json (415) */
 };
 
-/* path: a final '*' stands for one part that is not empty. Texts outlive the server. */
+/* path: as base/pattern.h; of two routes that fit the first is taken. Texts outlive the server. */
 struct http_route {
     const char *method, *path;
     size_t body_bytes; /* 0: takes none; else at most, and POST, PUT and PATCH must say how many come (411) */

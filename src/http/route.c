@@ -4,19 +4,12 @@
  */
 #include "route.h"
 
+#include "base/pattern.h"
+
 static int refuse(int status, const char *text, const char **why)
 {
     *why = text;
     return status;
-}
-
-static bool path_matches(const char *pattern, struct slice path)
-{
-    size_t n = strlen(pattern);
-    if (pattern[n - 1] != '*')
-        return slice_equal(path, slice_of(pattern));
-    return path.n >= n && memcmp(path.p, pattern, n - 1) == 0 &&
-           memchr(path.p + n - 1, '/', path.n - n + 1) == NULL;
 }
 
 static void allow_method(char *allow, const char *method)
@@ -70,15 +63,15 @@ int http_route_find(const struct http_route *routes, size_t count, const struct 
                     const struct http_route **out, char allow[static HTTP_ALLOW_BYTES], const char **why)
 {
     const struct http_route *found = NULL;
-    struct slice method = head->method;
+    struct slice method = head->method, part;
     if (slice_equal(method, SLICE("HEAD")))
         method = SLICE("GET");
     allow[0] = '\0';
     for (size_t i = 0; i < count; i++) {
-        if (!path_matches(routes[i].path, head->path))
+        if (!pattern_fits(routes[i].path, head->path, &part))
             continue;
         allow_method(allow, routes[i].method);
-        if (slice_equal(method, slice_of(routes[i].method)))
+        if (found == NULL && slice_equal(method, slice_of(routes[i].method)))
             found = &routes[i];
     }
     if (found == NULL)

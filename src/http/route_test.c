@@ -11,6 +11,9 @@ static const struct http_route routes[] = {
     {"POST", "/a", 10, HTTP_JSON, NULL},
     {"GET", "/a/*", 0, HTTP_BEARER, NULL},
     {"DELETE", "/a/*", 0, 0, NULL},
+    {"GET", "/a/*/b", 0, 0, NULL},
+    {"PUT", "/c/*", 10, 0, NULL},
+    {"PUT", "/c/d", 10, 0, NULL},
 };
 
 static const struct {
@@ -23,6 +26,9 @@ static const struct {
     {"methods have large letters", "get /a HTTP/1.0\r\n\r\n", 405, 0, "GET, HEAD, POST"},
     {"part", "DELETE /a/x HTTP/1.0\r\n\r\n", 0, 3, NULL},
     {"empty part", "DELETE /a/ HTTP/1.0\r\n\r\n", 404, 0, ""},
+    {"part in the middle", "GET /a/x/b HTTP/1.0\r\n\r\n", 0, 4, NULL},
+    {"other end", "GET /a/x/c HTTP/1.0\r\n\r\n", 404, 0, ""},
+    {"the first that fits", "PUT /c/d HTTP/1.0\r\nContent-Length: 1\r\n\r\n", 0, 5, NULL},
     {"two parts", "DELETE /a/x/y HTTP/1.0\r\n\r\n", 404, 0, ""},
     {"other path", "GET /aa HTTP/1.0\r\n\r\n", 404, 0, ""},
     {"dots are no way up", "GET /x/../a HTTP/1.0\r\n\r\n", 404, 0, ""},

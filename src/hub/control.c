@@ -5,10 +5,10 @@
 #include "control.h"
 
 #include "base/log.h"
+#include "handles.h"
 #include "loop/visit.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -19,7 +19,7 @@ struct question {
     struct control *control;
     struct visit *visit;
     uv_work_t work;
-    struct visit_reply reply;
+    struct api_reply reply;
     char caller[CALLER_BYTES];
     struct store *store;   /* as it was when the handler was started */
     atomic_bool cancelled; /* nobody waits for it */
@@ -28,19 +28,11 @@ struct question {
                        /* but race detectors can't look into libuv */
 };
 
-/* An account handle that one worker at a time borrows. */
-struct handle {
-    struct handle *next;
-    struct account *account;
-};
-
 struct control {
     uv_loop_t *loop;
     struct visits *visits;
     struct api_context context;
-    const char *account_path;
-    pthread_mutex_t lock; /* of idle */
-    struct handle *idle;
+    struct handles *handles;
     int questions; /* that are not answered */
     _Atomic uint64_t requests, refused;
     bool closing;
@@ -50,97 +42,63 @@ static void free_when_done(struct control *control)
 {
     if (!control->closing || control->questions > 0)
         return;
-    while (control->idle != NULL) {
-        struct handle *handle = control->idle;
-        control->idle = handle->next;
-        account_close(&handle->account);
-        free(handle);
-    }
-    pthread_mutex_destroy(&control->lock);
+    handles_destroy(&control->handles);
     free(control);
 }
 
 /* For what never reached a handler. */
-static void write_problem(int rc, const char *why, struct visit_reply *reply)
+static void write_problem(int rc, const char *why, struct api_reply *reply)
 {
     reply->status = err_http_status(rc);
+    reply->type = API_PROBLEM;
     buf_clear(&reply->body);
     (void)!buf_addf(&reply->body, "{\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":\"%s\"}",
                     err_text(rc), reply->status, err_name(rc), why);
 }
 
-static void set_type(struct visit_reply *reply)
+static void send_reply(struct control *control, struct visit *visit, struct api_reply *reply)
 {
-    reply->type = reply->status >= 400 ? "application/problem+json" : "application/json";
+    struct visit_reply sent = {
+        .status = reply->status, .type = reply->type, .fields = reply->fields, .body = reply->body};
+    control->requests++;
+    control->refused += reply->status >= 400;
+    visit_answer(visit, &sent);
 }
 
 static void on_refused(void *arg, int rc, const char *why, struct visit_reply *reply)
 {
     struct control *control = arg;
+    struct api_reply problem;
     control->requests++;
     control->refused++;
-    buf_init(&reply->body, CONTROL_REPLY_BYTES);
-    write_problem(rc, why, reply);
-    set_type(reply);
+    api_reply_init(&problem, CONTROL_REPLY_BYTES);
+    write_problem(rc, why, &problem);
+    *reply = (struct visit_reply){
+        .status = problem.status, .type = problem.type, .fields = problem.fields, .body = problem.body};
 }
 
 static void answer_and_free(struct question *question)
 {
     struct control *control = question->control;
-    control->requests++;
-    control->refused += question->reply.status >= 400;
-    char allow[API_ALLOW_BYTES];
-    set_type(&question->reply);
-    if (question->reply.status == 405) {
-        api_allow(visit_head(question->visit)->target, allow);
-        question->reply.allow = allow;
-    }
-    visit_answer(question->visit, &question->reply);
+    send_reply(control, question->visit, &question->reply);
     free(question);
     control->questions--;
     free_when_done(control);
-}
-
-static struct handle *borrow_handle(struct control *control, struct err *err)
-{
-    pthread_mutex_lock(&control->lock);
-    struct handle *handle = control->idle;
-    if (handle != NULL)
-        control->idle = handle->next;
-    pthread_mutex_unlock(&control->lock);
-    if (handle != NULL)
-        return handle;
-    handle = calloc(1, sizeof *handle);
-    if (handle == NULL)
-        (void)err_set(err, ERR_NO_MEMORY, "out of memory");
-    else if (account_open(&handle->account, control->account_path, err) != 0) {
-        free(handle);
-        handle = NULL;
-    }
-    return handle;
-}
-
-static void give_back(struct control *control, struct handle *handle)
-{
-    pthread_mutex_lock(&control->lock);
-    handle->next = control->idle;
-    control->idle = handle;
-    pthread_mutex_unlock(&control->lock);
 }
 
 /* Worker thread. */
 static void answer(struct question *question)
 {
     struct err err = {0};
-    struct visit_reply *reply = &question->reply;
-    struct api_context context = question->control->context;
-    struct handle *handle = borrow_handle(question->control, &err);
-    if (handle == NULL) {
-        write_problem(err.code, "the account file can't be opened, see the hub's log", reply);
+    struct handle *handle;
+    struct control *control = question->control;
+    struct api_context context = control->context;
+    if (handles_borrow(control->handles, &handle, &err) != 0) {
+        write_problem(err.code, "the account file can't be opened, see the hub's log", &question->reply);
         log_error("control: %s", err_detail(&err));
         return;
     }
-    context.account = handle->account;
+    context.account = handle_account(handle);
     context.store = question->store;
     struct api_request asked = {
         .caller = {.operator_ = true,
@@ -150,9 +108,10 @@ static void answer(struct question *question)
         .path = visit_head(question->visit)->target,
         .body = visit_body(question->visit),
         .cancelled = &question->cancelled,
+        .if_match = SLICE("*"), /* the operator means what is there, whatever it is */
     };
-    api_handle(&context, &asked, &reply->status, &reply->body);
-    give_back(question->control, handle);
+    api_handle(&context, &asked, &question->reply);
+    handles_return(control->handles, handle);
 }
 
 static struct question *question_of(uv_work_t *work)
@@ -192,16 +151,17 @@ static void on_asked(void *arg, struct visit *visit)
     struct control *control = arg;
     struct question *question = calloc(1, sizeof *question);
     if (question == NULL) {
-        struct visit_reply reply = {0};
-        on_refused(control, ERR_NO_MEMORY, "out of memory", &reply);
-        visit_answer(visit, &reply);
+        struct api_reply reply;
+        api_reply_init(&reply, CONTROL_REPLY_BYTES);
+        write_problem(ERR_NO_MEMORY, "out of memory", &reply);
+        send_reply(control, visit, &reply);
         return;
     }
     control->questions++;
     question->control = control;
     question->visit = visit;
     question->store = control->context.store;
-    buf_init(&question->reply.body, CONTROL_REPLY_BYTES);
+    api_reply_init(&question->reply, CONTROL_REPLY_BYTES);
     name_caller(question);
     visit_set_data(visit, question);
     question->worker_has_it = true;
@@ -250,16 +210,15 @@ int control_open(struct control **out, uv_loop_t *loop, const struct control_opt
     control->loop = loop;
     control->context = options->context;
     control->context.store = NULL;
-    control->account_path = options->account_path;
-    int rc = pthread_mutex_init(&control->lock, NULL) != 0
-                 ? err_set(err, ERR_NO_MEMORY, "no memory for a mutex")
-                 : 0;
-    if (rc == 0 && (rc = listen_at(control, options->path, err)) != 0)
-        pthread_mutex_destroy(&control->lock);
-    if (rc != 0)
-        free(control);
-    else
+    int rc = handles_create(&control->handles, options->account_path, err);
+    if (rc == 0)
+        rc = listen_at(control, options->path, err);
+    if (rc == 0) {
         *out = control;
+        return 0;
+    }
+    handles_destroy(&control->handles);
+    free(control);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "handles.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,11 +63,38 @@ static bool authenticate(struct account *account, const struct http_request *req
 /* Nobody hears what a cancelled question answers, unless the hub stops. */
 static void finish(struct web *web, struct http_reply *reply)
 {
-    reply->type = reply->status < 400 ? "application/json" : "application/problem+json";
     if (reply->status != 499)
         return;
     http_problem(reply, 503, web->stopping ? "the hub is stopping" : "the question was cancelled");
     (void)!buf_addf(&reply->fields, "Retry-After: 1\r\n");
+}
+
+static struct slice field(const struct http_request *request, const char *name)
+{
+    return http_head_field(request->head, name);
+}
+
+static void ask_api(struct api_context *context, const struct http_request *request,
+                    const struct api_caller *caller, struct http_reply *reply)
+{
+    struct api_request asked = {
+        .caller = *caller,
+        .method = request->method,
+        .path = request->head->target,
+        .body = request->body,
+        .cancelled = request->gone,
+        .accept = field(request, "Accept"),
+        .content_type = field(request, "Content-Type"),
+        .cookie = field(request, "Cookie"),
+        .idempotency_key = field(request, "Idempotency-Key"),
+        .if_match = field(request, "If-Match"),
+        .if_none_match = field(request, "If-None-Match"),
+        .origin = field(request, "Origin"),
+        .peer = request->peer,
+    };
+    struct api_reply answer = {.status = 200, .type = API_JSON, .body = reply->body, .fields = reply->fields};
+    api_handle(context, &asked, &answer);
+    *reply = (struct http_reply){answer.status, answer.type, answer.body, answer.fields};
 }
 
 static void answer(struct web *web, struct account *account, const struct http_request *request,
@@ -80,14 +108,8 @@ static void answer(struct web *web, struct account *account, const struct http_r
     context.account = account;
     context.store = web->store;
     (void)snprintf(name, sizeof name, "apikey %u", key.id);
-    struct api_request asked = {
-        .caller = {.tenant = key.tenant, .scopes = key.scopes, .name = name},
-        .method = request->method,
-        .path = request->head->target,
-        .body = request->body,
-        .cancelled = request->gone,
-    };
-    api_handle(&context, &asked, &reply->status, &reply->body);
+    struct api_caller caller = {.tenant = key.tenant, .scopes = key.scopes, .name = name};
+    ask_api(&context, request, &caller, reply);
     finish(web, reply);
 }
 
@@ -152,12 +174,18 @@ static void add_routes(struct web *web)
         {"GET", "/readyz", 0, HTTP_QUICK, serve_readyz},
         {"GET", "/metrics", 0, HTTP_QUICK, serve_metrics},
     };
-    struct http_route route = {.flags = HTTP_BEARER | HTTP_JSON, .handle = serve_api};
+    struct api_route route;
     memcpy(web->routes, own, sizeof own);
     web->route_count = sizeof own / sizeof *own;
-    for (size_t i = 0; web->route_count < ROUTES && api_route(i, &route.method, &route.path); i++) {
-        route.body_bytes = strcmp(route.method, "POST") == 0 ? API_BODY_BYTES : 0;
-        web->routes[web->route_count++] = route;
+    for (size_t i = 0; api_route(i, &route); i++) {
+        assert(web->route_count < ROUTES);
+        web->routes[web->route_count++] = (struct http_route){
+            .method = route.method,
+            .path = route.path,
+            .body_bytes = route.body_bytes,
+            .flags = HTTP_BEARER | ((route.flags & API_ANY_TYPE) != 0 ? 0 : HTTP_JSON),
+            .handle = serve_api,
+        };
     }
 }
 

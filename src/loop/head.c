@@ -93,13 +93,19 @@ static const char *reason_of(int status)
     } reasons[] = {
         {200, "OK"},
         {201, "Created"},
+        {204, "No Content"},
+        {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {409, "Conflict"},
+        {412, "Precondition Failed"},
         {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {422, "Unprocessable Content"},
+        {428, "Precondition Required"},
         {429, "Too Many Requests"},
         {500, "Internal Server Error"},
         {501, "Not Implemented"},
@@ -113,11 +119,13 @@ static const char *reason_of(int status)
     return status < 500 ? "Request Refused" : "Failed";
 }
 
-int head_write(struct buf *out, int status, const char *type, const char *allow, size_t body_bytes)
+int head_write(struct buf *out, int status, const char *type, struct slice fields, size_t body_bytes)
 {
-    return buf_addf(out,
-                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%s"
-                    "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
-                    status, reason_of(status), type, body_bytes, allow != NULL ? "Allow: " : "",
-                    allow != NULL ? allow : "", allow != NULL ? "\r\n" : "");
+    int rc = buf_addf(out,
+                      "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                      "Cache-Control: no-store\r\nConnection: close\r\n",
+                      status, reason_of(status), type, body_bytes);
+    if (rc == 0)
+        rc = buf_add_slice(out, fields);
+    return rc != 0 ? rc : buf_add(out, "\r\n", 2);
 }

@@ -21,9 +21,9 @@ struct head {
  * ERR_UNSUPPORTED (Transfer-Encoding): answer and close. */
 MUST_CHECK int head_parse(struct slice bytes, size_t max_body_bytes, struct head *out, struct err *err);
 
-/* The head of a reply whose body follows. type: of the body; allow: methods (with 405), or NULL. ERR_LIMIT,
+/* The head of a reply whose body follows. type: of the body; fields: more, each with its CR LF. ERR_LIMIT,
  * ERR_NO_MEMORY. */
-MUST_CHECK int head_write(struct buf *out, int status, const char *type, const char *allow,
+MUST_CHECK int head_write(struct buf *out, int status, const char *type, struct slice fields,
                           size_t body_bytes);
 
 #endif

@@ -8,7 +8,10 @@
 
 #include <stdlib.h>
 
-enum { BODY_BYTES = 4096 }; /* of a request: nobody needs one, it is not read */
+enum {
+    BODY_BYTES = 4096, /* of a request: nobody needs one, it is not read */
+    FIELDS_BYTES = 64,
+};
 
 static const char text_type[] = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -44,7 +47,8 @@ static void on_asked(void *arg, struct visit *visit)
         reply.status = 500;
         say(&reply, "the metrics can't be written");
     } else if (reply.status == 405) {
-        reply.allow = "GET, HEAD";
+        reply.fields.limit = FIELDS_BYTES;
+        (void)!buf_addf(&reply.fields, "Allow: GET, HEAD\r\n");
         say(&reply, "that method isn't taken");
     } else if (reply.status == 404) {
         say(&reply, "no such path");

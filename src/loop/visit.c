@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { READ_BYTES = 16 * 1024, HEAD_OUT_BYTES = 1024 };
+enum { READ_BYTES = 16 * 1024, HEAD_OUT_BYTES = 8 * 1024 };
 
 enum state { READING, OWED, ANSWERED, LINGERING };
 
@@ -118,7 +118,8 @@ static int send_reply(struct visit *visit, const struct visit_reply *reply)
 {
     uv_stream_t *stream = &visit->conn.handle.stream;
     buf_init(&visit->head_out, HEAD_OUT_BYTES);
-    if (head_write(&visit->head_out, reply->status, reply->type, reply->allow, visit->body.n) != 0)
+    if (head_write(&visit->head_out, reply->status, reply->type, buf_slice(&reply->fields), visit->body.n) !=
+        0)
         return ERR_NO_MEMORY;
     uv_buf_t parts[] = {uv_buf_init(visit->head_out.p, (unsigned)visit->head_out.n),
                         uv_buf_init(visit->body.p, (unsigned)visit->body.n)};
@@ -140,6 +141,7 @@ void visit_answer(struct visit *visit, struct visit_reply *reply)
         free_visit(visit);
     else if (!conn_is_closing(&visit->conn) && send_reply(visit, reply) != 0)
         leave(visit);
+    buf_fini(&reply->fields);
 }
 
 static void refuse(struct visit *visit, int rc, const char *why)

@@ -21,7 +21,7 @@ struct visit;
 struct visit_reply {
     int status;
     const char *type;  /* of the body */
-    const char *allow; /* methods, with 405; else NULL */
+    struct buf fields; /* more fields, each "Name: value\r\n" */
     bool head_only;    /* it was a HEAD: the body is counted and not sent */
     struct buf body;
 };
@@ -57,7 +57,7 @@ int visit_fd(const struct visit *visit);
 void visit_set_data(struct visit *visit, void *data);
 void *visit_data(const struct visit *visit);
 
-/* Sends the answer; takes reply->body. The visit is not the owner's any more. */
+/* Sends the answer; takes reply->fields and reply->body. The visit is not the owner's any more. */
 void visit_answer(struct visit *visit, struct visit_reply *reply);
 
 #endif
