@@ -4,6 +4,7 @@
  * behind those that wait for one. See inside.h.
  */
 #include "inside.h"
+#include "route.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -20,18 +21,20 @@ static void make_id(struct http *http, char out[HTTP_ID_BYTES])
     (void)snprintf(out, HTTP_ID_BYTES, "%016llx", (unsigned long long)(x ^ x >> 31));
 }
 
-struct exchange *exchange_create(struct connection *connection)
+struct exchange *exchange_create(struct http *http, const struct exchange_owner *owner, void *owner_data)
 {
     struct exchange *exchange = calloc(1, sizeof *exchange);
     if (exchange == NULL)
         return NULL;
-    exchange->connection = connection;
+    exchange->http = http;
+    exchange->owner = owner;
+    exchange->owner_data = owner_data;
     buf_init(&exchange->head_bytes, INPUT_BYTES);
     buf_init(&exchange->head_out, 2 * HTTP_FIELDS_BYTES);
     buf_init(&exchange->reply.body, HTTP_REPLY_BYTES);
     buf_init(&exchange->reply.fields, HTTP_FIELDS_BYTES);
     exchange->reply.status = 200;
-    make_id(connection->http, exchange->id);
+    make_id(http, exchange->id);
     return exchange;
 }
 
@@ -41,8 +44,9 @@ void exchange_destroy(struct exchange **exchange)
     *exchange = NULL;
     if (self == NULL)
         return;
-    self->connection->http->bodies_bytes -= self->shared_body;
-    self->connection->http->replies_bytes -= self->shared_reply;
+    assert(self->state == OPEN || self->state == ANSWERED);
+    self->http->bodies_bytes -= self->shared_body;
+    self->http->replies_bytes -= self->shared_reply;
     buf_fini(&self->head_bytes);
     buf_fini(&self->body);
     buf_fini(&self->head_out);
@@ -51,17 +55,69 @@ void exchange_destroy(struct exchange **exchange)
     free(self);
 }
 
+/* ---- what is refused before a handler sees it ------------------------------------------------- */
+
 void exchange_refuse(struct exchange *exchange, int status, const char *why)
 {
+    exchange->state = ANSWERED;
     buf_clear(&exchange->reply.fields);
     http_problem(&exchange->reply, status, why);
     if (status == 503)
         (void)!buf_addf(&exchange->reply.fields, "Retry-After: 1\r\n");
 }
 
+bool exchange_parse(struct exchange *exchange)
+{
+    const char *why = NULL;
+    int status = http_head_parse(buf_slice(&exchange->head_bytes), &exchange->head, &why);
+    if (status != 0)
+        exchange_refuse(exchange, status, why);
+    return status == 0;
+}
+
+bool exchange_route(struct exchange *exchange)
+{
+    const char *why = NULL;
+    char allow[HTTP_ALLOW_BYTES];
+    const struct http_options *options = &exchange->http->options;
+    int status = http_route_find(options->routes, options->route_count, &exchange->head, &exchange->route,
+                                 allow, &why);
+    if (status == 0)
+        return true;
+    exchange_refuse(exchange, status, why);
+    if (status == 405)
+        (void)!buf_addf(&exchange->reply.fields, "Allow: %s\r\n", allow);
+    if (status == 401)
+        (void)!buf_addf(&exchange->reply.fields, "WWW-Authenticate: Bearer realm=\"mail-analytics\"\r\n");
+    return false;
+}
+
+bool exchange_prepare_body(struct exchange *exchange, size_t bytes)
+{
+    struct http *http = exchange->http;
+    size_t more = bytes > exchange->shared_body ? bytes - exchange->shared_body : 0;
+    if (bytes <= HTTP_SMALL_BODY_BYTES || more == 0)
+        return true;
+    if (http->bodies_bytes + more > HTTP_BODIES_BYTES) {
+        exchange_refuse(exchange, 503, "too many large bodies come at once: try again in a second");
+        return false;
+    }
+    exchange->shared_body += more;
+    http->bodies_bytes += more;
+    return true;
+}
+
+/* ---- its handler ------------------------------------------------------------------------------ */
+
+static void answered(struct exchange *exchange)
+{
+    exchange->state = ANSWERED;
+    exchange->owner->answered(exchange);
+}
+
 static void handle(struct exchange *exchange)
 {
-    exchange->route->handle(exchange->connection->http->options.arg, &exchange->request, &exchange->reply);
+    exchange->route->handle(exchange->http->options.arg, &exchange->request, &exchange->reply);
 }
 
 /* Nothing of an exchange is read on either side before worker_has_it. */
@@ -86,40 +142,37 @@ static void worked(uv_work_t *request, int status)
     struct exchange *exchange = exchange_of(request);
     assert(status != 0 || !exchange->worker_has_it);
     (void)status;
-    struct connection *connection = exchange->connection;
-    struct http *http = connection->http;
+    struct http *http = exchange->http;
     http->working--;
     exchange->shared_reply = exchange->reply.body.capacity;
     http->replies_bytes += exchange->shared_reply;
     start_next(http);
-    connection_reply(connection);
+    if (exchange->owner != NULL) {
+        answered(exchange);
+    } else {
+        exchange_count(exchange);
+        exchange->state = ANSWERED;
+        exchange_destroy(&exchange);
+        http_free_when_done(http);
+    }
 }
 
 static void give_to_worker(struct exchange *exchange)
 {
-    struct http *http = exchange->connection->http;
-    exchange->connection->state = WORKING;
+    struct http *http = exchange->http;
+    exchange->state = WORKING;
     exchange->worker_has_it = true;
     if (uv_queue_work(http->loop, &exchange->work, work, worked) == 0) {
         http->working++;
         return;
     }
     exchange_refuse(exchange, 503, "there is no worker");
-    connection_reply(exchange->connection);
+    answered(exchange);
 }
 
-static void start_next(struct http *http)
+static void withdraw(struct exchange *exchange)
 {
-    struct exchange *exchange = http->first;
-    if (exchange == NULL || http->working >= http->options.workers)
-        return;
-    exchange_withdraw(exchange);
-    give_to_worker(exchange);
-}
-
-void exchange_withdraw(struct exchange *exchange)
-{
-    struct http *http = exchange->connection->http;
+    struct http *http = exchange->http;
     struct exchange **at = &http->first;
     while (*at != exchange)
         at = &(*at)->next;
@@ -127,51 +180,105 @@ void exchange_withdraw(struct exchange *exchange)
     if (exchange->next == NULL)
         http->last = at;
     exchange->next = NULL;
+    exchange->state = OPEN;
     http->waiting--;
 }
 
-void exchange_cancel(struct exchange *exchange)
+static void start_next(struct http *http)
 {
-    const struct http_options *options = &exchange->connection->http->options;
-    exchange->gone = true;
-    if (exchange->connection->state == WORKING && options->cancel != NULL)
-        options->cancel(options->arg, &exchange->gone);
+    struct exchange *exchange = http->first;
+    if (exchange == NULL || http->working >= http->options.workers)
+        return;
+    withdraw(exchange);
+    give_to_worker(exchange);
 }
 
 static void wait_for_worker(struct exchange *exchange)
 {
-    struct http *http = exchange->connection->http;
-    exchange->connection->state = WAITING;
+    struct http *http = exchange->http;
+    exchange->state = WAITING;
     *http->last = exchange;
     http->last = &exchange->next;
     http->waiting++;
 }
 
-void exchange_start(struct exchange *exchange)
+void exchange_start(struct exchange *exchange, const struct ip *peer)
 {
-    struct connection *connection = exchange->connection;
-    struct http *http = connection->http;
+    struct http *http = exchange->http;
     exchange->request = (struct http_request){
         .head = &exchange->head,
         .method = exchange->head.method,
         .body = buf_slice(&exchange->body),
-        .peer = connection->conn.peer,
+        .peer = *peer,
         .id = exchange->id,
         .gone = &exchange->gone,
     };
     if (slice_equal(exchange->head.method, SLICE("HEAD")))
         exchange->request.method = SLICE("GET");
-    ticker_set(connection->deadline, http->options.request_ms, 0);
-    connection->state = WORKING;
     if ((exchange->route->flags & HTTP_QUICK) != 0) {
         handle(exchange);
-        connection_reply(connection);
+        answered(exchange);
     } else if (http->waiting >= HTTP_WAITING || http->replies_bytes > HTTP_REPLIES_BYTES) {
         exchange_refuse(exchange, 503, "too much is being asked at once: try again in a second");
-        connection_reply(connection);
+        answered(exchange);
     } else if (http->working >= http->options.workers) {
         wait_for_worker(exchange);
     } else {
         give_to_worker(exchange);
     }
+}
+
+/* ---- an early end ----------------------------------------------------------------------------- */
+
+static void cancel(struct exchange *exchange)
+{
+    const struct http_options *options = &exchange->http->options;
+    exchange->gone = true;
+    if (exchange->state == WORKING && options->cancel != NULL)
+        options->cancel(options->arg, &exchange->gone);
+}
+
+void exchange_abandon(struct exchange **exchange)
+{
+    struct exchange *self = *exchange;
+    *exchange = NULL;
+    if (self == NULL)
+        return;
+    if (self->state == WAITING || self->state == WORKING)
+        self->http->counters->abandoned++;
+    cancel(self);
+    self->owner = NULL;
+    if (self->state == WAITING)
+        withdraw(self);
+    if (self->state != WORKING)
+        exchange_destroy(&self);
+}
+
+static void give_up(struct exchange *exchange, const char *why)
+{
+    if (exchange->state == WORKING) {
+        cancel(exchange); /* the handler's own answer follows */
+    } else if (exchange->state == WAITING) {
+        withdraw(exchange);
+        exchange_refuse(exchange, 503, why);
+        answered(exchange);
+    }
+}
+
+void exchange_expire(struct exchange *exchange)
+{
+    give_up(exchange, "no worker was free in time: try again in a second");
+}
+
+void exchange_drain(struct exchange *exchange)
+{
+    give_up(exchange, "the hub is stopping");
+}
+
+void exchange_count(const struct exchange *exchange)
+{
+    struct http_counters *counters = exchange->http->counters;
+    counters->requests++;
+    counters->refused += exchange->reply.status >= 400;
+    counters->timeouts += exchange->reply.status == 408;
 }

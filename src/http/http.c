@@ -9,7 +9,7 @@
 
 void http_free_when_done(struct http *http)
 {
-    if (http->closing && http->connections == NULL)
+    if (http->closing && http->connections == NULL && http->working == 0)
         free(http);
 }
 

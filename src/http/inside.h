@@ -1,59 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * inside: what the files of this room share: the server, a connection, and an exchange (one request with its
- * reply). A connection has one exchange at a time. It dies when its handle is closed and its handler, if one
- * works, has come back. Within the room only; loop thread, but for what says otherwise.
+ * inside: what the files of this room share: the server, a connection, the protocol that is spoken on it, and
+ * an exchange (one request with its reply). Within the room only; loop thread, but for what says otherwise.
  */
 #ifndef HTTP_INSIDE_H
 #define HTTP_INSIDE_H
 
+#include "channel.h"
 #include "chunked.h"
 #include "http.h"
-#include "loop/conn.h"
 #include "loop/ticker.h"
 
-enum { READ_BYTES = 64 * 1024, INPUT_BYTES = HTTP_HEAD_BYTES + READ_BYTES };
+enum { INPUT_BYTES = HTTP_HEAD_BYTES + CHANNEL_READ_BYTES };
 
-/*  state        what is read           its deadline             what ends it
- *  IDLE         a first byte           idle_ms                  HEAD
- *  HEAD         the head               head_ms                  BODY, WAITING, WORKING, or WRITING a refusal
- *  BODY         the body               body_ms                  WAITING, WORKING, or WRITING a refusal
- *  WAITING      no more than INPUT     request_ms: 503          WORKING
- *  WORKING      no more than INPUT     what is left: `gone`     WRITING
- *  WRITING      no more than INPUT     reply_ms                 IDLE, HEAD (pipelined) or LINGERING
- *  LINGERING    and forgotten          HTTP_LINGER_MS           the end */
-enum state { IDLE, HEAD, BODY, WAITING, WORKING, WRITING, LINGERING };
+/*  state        what happens                            what ends it
+ *  OPEN         it is being read                        WAITING, WORKING or ANSWERED
+ *  WAITING      behind others, for a worker             WORKING, or ANSWERED with 503
+ *  WORKING      its handler works                       ANSWERED
+ *  ANSWERED     its owner sends the reply               the end */
+enum exchange_state { OPEN, WAITING, WORKING, ANSWERED };
+
+struct exchange;
+
+/* Whoever speaks for an exchange: a connection of HTTP/1.1, a stream of HTTP/2. */
+struct exchange_owner {
+    void (*answered)(struct exchange *exchange); /* it has its reply: send it */
+};
 
 struct exchange {
-    struct connection *connection;
+    struct http *http;
+    const struct exchange_owner *owner; /* NULL once abandoned */
+    void *owner_data;
     struct exchange *next; /* of those that wait */
+    enum exchange_state state;
     struct buf head_bytes, body, head_out;
     struct http_head head;
     const struct http_route *route;
-    struct http_chunked chunked;
     size_t shared_body, shared_reply; /* its part of the server's budgets */
     struct http_request request;
     struct http_reply reply;
     char id[HTTP_ID_BYTES];
     uv_work_t work;
-    uv_write_t write;
     atomic_bool gone;
     _Atomic bool
         worker_has_it; /* passes the exchange to the worker and back; libuv's locks do that already, */
                        /* but race detectors can't look into libuv */
 };
 
+struct connection;
+
+/* What is spoken on a connection. After channel_close only fini is called. */
+struct protocol {
+    int (*begin)(struct connection *connection); /* ERR_NO_MEMORY */
+    void (*read)(struct connection *connection, struct slice bytes);
+    void (*ended)(struct connection *connection, bool reset);
+    void (*written)(struct connection *connection, int status);
+    void (*deadline)(struct connection *connection);
+    void (*refuse)(struct connection *connection,
+                   const char *why);              /* 503 before the first request, then the end */
+    void (*stop)(struct connection *connection);  /* the server closes */
+    void (*leave)(struct connection *connection); /* it is being closed: nobody waits for its exchanges */
+    void (*fini)(struct connection *connection);
+};
+
 struct connection {
-    struct conn conn; /* first */
+    struct channel channel; /* first */
     struct http *http;
     struct connection *prev, *next;
     struct ticker *deadline;
-    uv_shutdown_t shutdown;
-    struct buf in;
-    size_t scanned, lingered;
-    enum state state;
-    struct exchange *now;
-    bool reading, last, closed;
+    const struct protocol *protocol; /* NULL: not yet known */
+    void *speaker;                   /* the protocol's own */
 };
 
 struct http {
@@ -66,26 +82,38 @@ struct http {
     size_t bodies_bytes, replies_bytes;
     uint64_t id_seed, id_count;
     bool closing;
-    char read[READ_BYTES];
+    char room[CHANNEL_READ_BYTES];
     struct http_counters *counters;
     unsigned open;
 };
 
+extern const struct protocol h1_protocol; /* h1.c: HTTP/1.1 */
+
 /* connection.c */
 void connection_accept(struct http *http, struct acceptor *acceptor);
 void connection_end(struct connection *connection); /* because the server closes */
-/* The exchange has its reply: it is sent. Takes the exchange back from exchange.c. */
-void connection_reply(struct connection *connection);
 void connection_leave(struct connection *connection);
+void connection_read(struct connection *connection, bool on); /* or it leaves */
 
 /* exchange.c */
-struct exchange *exchange_create(struct connection *connection); /* NULL: no memory */
-void exchange_destroy(struct exchange **exchange);
+/* peer: of the connection. NULL: no memory. */
+struct exchange *exchange_create(struct http *http, const struct exchange_owner *owner, void *owner_data);
+void exchange_destroy(struct exchange **exchange); /* not while it waits or works; safe on NULL */
+/* Nobody waits for it any more. It is destroyed, when a handler works on it, after that. Nulls *exchange;
+ * safe on NULL. */
+void exchange_abandon(struct exchange **exchange);
+/* Its head is whole in head_bytes. False: it was refused, and what comes behind it can't be told apart. */
+MUST_CHECK bool exchange_parse(struct exchange *exchange);
+/* Finds its route. False: it was refused, its body unread. */
+MUST_CHECK bool exchange_route(struct exchange *exchange);
+/* Room for a body of so many bytes in all; large ones share a budget. False: it was refused (503). */
+MUST_CHECK bool exchange_prepare_body(struct exchange *exchange, size_t bytes);
 /* The request is whole: to its handler, now or when one is free, or 503. */
-void exchange_start(struct exchange *exchange);
+void exchange_start(struct exchange *exchange, const struct ip *peer);
 void exchange_refuse(struct exchange *exchange, int status, const char *why); /* fills the reply */
-void exchange_withdraw(struct exchange *exchange);                            /* out of those that wait */
-void exchange_cancel(struct exchange *exchange); /* nobody waits for it any more; its handler may work */
+void exchange_expire(struct exchange *exchange); /* queue and handler took their time: 503, or gives up */
+void exchange_drain(struct exchange *exchange);  /* the server closes: likewise */
+void exchange_count(const struct exchange *exchange); /* once, when the reply is composed */
 
 /* http.c */
 void http_free_when_done(struct http *http);
