@@ -33,6 +33,15 @@ struct api_context {
     void *arg;
 };
 
+/* How a handler writes a reply of any length, of a route with API_STREAM: after it has set the reply's
+ * status, type and fields, and into no body. A handler that returns an error after that leaves a reply that
+ * looks broken. write blocks while the client is slow, wait until the time has passed; both ERR_CANCELLED
+ * once nobody reads any more. */
+struct api_stream {
+    int (*write)(struct api_stream *stream, const void *bytes, size_t n);
+    int (*wait)(struct api_stream *stream, uint64_t ms);
+};
+
 /* Fields are as they came, without the spaces around them; empty: there was none. */
 struct api_request {
     struct api_caller caller;
@@ -40,7 +49,8 @@ struct api_request {
     struct slice body;
     const atomic_bool *cancelled; /* set by store_cancel when nobody waits for the reply any more; or NULL */
     struct slice accept, content_type, cookie, idempotency_key, if_match, if_none_match, origin;
-    struct ip peer; /* of the connection */
+    struct ip peer;            /* of the connection */
+    struct api_stream *stream; /* NULL: the reply goes into its body, as of any other route */
 };
 
 enum { API_FIELDS_BYTES = 4096 };
@@ -64,6 +74,7 @@ enum api_route_flags {
     API_OPERATOR = 1, /* for nobody else */
     API_RAW = 2,      /* the handler reads the body itself; it is JSON all the same, unless: */
     API_ANY_TYPE = 4, /* the handler looks at content_type itself */
+    API_STREAM = 8,   /* the handler may write the reply piece by piece: it holds no worker meanwhile */
 };
 
 /* For servers that judge method, path and framing themselves. */

@@ -5,6 +5,7 @@
 #include "channel.h"
 
 #include <assert.h>
+#include <sys/socket.h>
 
 static void on_closed(struct conn *conn)
 {
@@ -25,6 +26,12 @@ int channel_accept(struct channel *channel, struct acceptor *acceptor, char *roo
 void channel_close(struct channel *channel)
 {
     conn_close(&channel->conn);
+}
+
+void channel_break(struct channel *channel)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(channel->conn.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
 }
 
 /* ---- what is heard --------------------------------------------------------------------------- */

@@ -43,6 +43,8 @@ MUST_CHECK int channel_write(struct channel *channel, const struct slice *parts,
 void channel_say(struct channel *channel, struct slice bytes);
 /* Our end, behind all that was written. ERR_IO. */
 MUST_CHECK int channel_shutdown(struct channel *channel);
+/* The peer is to see that closing is no orderly end: what it hasn't taken then is lost, and a reset comes. */
+void channel_break(struct channel *channel);
 
 static inline bool channel_is_closing(const struct channel *channel)
 {

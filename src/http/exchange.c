@@ -5,6 +5,7 @@
  */
 #include "inside.h"
 #include "route.h"
+#include "stream.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -47,6 +48,7 @@ void exchange_destroy(struct exchange **exchange)
     assert(self->state == OPEN || self->state == ANSWERED);
     self->http->bodies_bytes -= self->shared_body;
     self->http->replies_bytes -= self->shared_reply;
+    stream_destroy(&self->stream);
     buf_fini(&self->head_bytes);
     buf_fini(&self->body);
     buf_fini(&self->head_out);
@@ -137,6 +139,15 @@ static void work(uv_work_t *request)
 
 static void start_next(struct http *http);
 
+/* Its owner went while its handler worked. */
+static void end_orphan(struct exchange *exchange)
+{
+    struct http *http = exchange->http;
+    exchange->state = ANSWERED;
+    exchange_destroy(&exchange);
+    http_free_when_done(http);
+}
+
 static void worked(uv_work_t *request, int status)
 {
     struct exchange *exchange = exchange_of(request);
@@ -151,9 +162,7 @@ static void worked(uv_work_t *request, int status)
         answered(exchange);
     } else {
         exchange_count(exchange);
-        exchange->state = ANSWERED;
-        exchange_destroy(&exchange);
-        http_free_when_done(http);
+        end_orphan(exchange);
     }
 }
 
@@ -202,6 +211,18 @@ static void wait_for_worker(struct exchange *exchange)
     http->waiting++;
 }
 
+static void start_stream(struct exchange *exchange)
+{
+    struct http *http = exchange->http;
+    exchange->state = WORKING;
+    if (http->streams < http->options.streams && stream_start(exchange) == 0) {
+        http->streams++;
+        return;
+    }
+    exchange_refuse(exchange, 503, "too many long answers are being sent: try again later");
+    answered(exchange);
+}
+
 void exchange_start(struct exchange *exchange, const struct ip *peer)
 {
     struct http *http = exchange->http;
@@ -218,6 +239,8 @@ void exchange_start(struct exchange *exchange, const struct ip *peer)
     if ((exchange->route->flags & HTTP_QUICK) != 0) {
         handle(exchange);
         answered(exchange);
+    } else if ((exchange->route->flags & HTTP_STREAM) != 0) {
+        start_stream(exchange);
     } else if (http->waiting >= HTTP_WAITING || http->replies_bytes > HTTP_REPLIES_BYTES) {
         exchange_refuse(exchange, 503, "too much is being asked at once: try again in a second");
         answered(exchange);
@@ -228,13 +251,66 @@ void exchange_start(struct exchange *exchange, const struct ip *peer)
     }
 }
 
+/* ---- a reply piece by piece ------------------------------------------------------------------- */
+
+static void stream_ended(struct exchange *exchange)
+{
+    exchange->http->streams--;
+    if (exchange->owner == NULL) {
+        if (exchange->state == WORKING)
+            exchange_count(exchange);
+        end_orphan(exchange);
+        return;
+    }
+    bool whole = stream_reply(exchange->stream, &exchange->reply); /* it wrote nothing: a reply as any */
+    exchange->state = ANSWERED;
+    if (whole)
+        exchange->owner->answered(exchange);
+    else
+        exchange->owner->more(exchange);
+}
+
+void exchange_heard(struct exchange *exchange)
+{
+    if (exchange->owner != NULL && stream_begins(exchange->stream, &exchange->reply))
+        exchange->state = BEGUN;
+    if (stream_over(exchange->stream))
+        stream_ended(exchange);
+    else if (exchange->owner != NULL && exchange->state == BEGUN)
+        exchange->owner->more(exchange);
+}
+
+struct slice exchange_pending(struct exchange *exchange)
+{
+    return stream_pending(exchange->stream);
+}
+
+void exchange_taken(struct exchange *exchange, size_t n)
+{
+    stream_taken(exchange->stream, n);
+}
+
+enum reply_end exchange_reply_end(const struct exchange *exchange)
+{
+    if (exchange->state != ANSWERED)
+        return END_NOT_YET;
+    return stream_broken(exchange->stream) ? END_BROKEN : END_WHOLE;
+}
+
 /* ---- an early end ----------------------------------------------------------------------------- */
+
+static bool is_worked_on(const struct exchange *exchange)
+{
+    return exchange->state == WORKING || exchange->state == BEGUN;
+}
 
 static void cancel(struct exchange *exchange)
 {
     const struct http_options *options = &exchange->http->options;
     exchange->gone = true;
-    if (exchange->state == WORKING && options->cancel != NULL)
+    if (exchange->stream != NULL)
+        stream_cancel(exchange->stream);
+    if (is_worked_on(exchange) && options->cancel != NULL)
         options->cancel(options->arg, &exchange->gone);
 }
 
@@ -244,19 +320,19 @@ void exchange_abandon(struct exchange **exchange)
     *exchange = NULL;
     if (self == NULL)
         return;
-    if (self->state == WAITING || self->state == WORKING)
+    if (self->state == WAITING || is_worked_on(self))
         self->http->counters->abandoned++;
     cancel(self);
     self->owner = NULL;
     if (self->state == WAITING)
         withdraw(self);
-    if (self->state != WORKING)
+    if (!is_worked_on(self))
         exchange_destroy(&self);
 }
 
 static void give_up(struct exchange *exchange, const char *why)
 {
-    if (exchange->state == WORKING) {
+    if (is_worked_on(exchange)) {
         cancel(exchange); /* the handler's own answer follows */
     } else if (exchange->state == WAITING) {
         withdraw(exchange);

@@ -7,6 +7,7 @@
 #include "inside.h"
 #include "reply.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { LINGER_BYTES = 1024 * 1024 };
@@ -15,10 +16,11 @@ enum { LINGER_BYTES = 1024 * 1024 };
  *  IDLE         a first byte           idle_ms                  HEAD
  *  HEAD         the head               head_ms                  BODY, ASKED, or WRITING a refusal
  *  BODY         the body               body_ms                  ASKED, or WRITING a refusal
- *  ASKED        no more than INPUT     request_ms               WRITING
+ *  ASKED        no more than INPUT     request_ms               WRITING or STREAMING
+ *  STREAMING    no more than INPUT     reply_ms for each piece  WRITING (the last), LINGERING
  *  WRITING      no more than INPUT     reply_ms                 IDLE, HEAD (pipelined) or LINGERING
  *  LINGERING    and forgotten          HTTP_LINGER_MS           the end */
-enum state { IDLE, HEAD, BODY, ASKED, WRITING, LINGERING };
+enum state { IDLE, HEAD, BODY, ASKED, STREAMING, WRITING, LINGERING };
 
 struct h1 {
     struct buf in;
@@ -27,6 +29,9 @@ struct h1 {
     struct exchange *now;
     struct http_chunked chunked;
     bool last;
+    bool writing; /* in STREAMING: a piece is under way */
+    size_t piece_bytes;
+    char piece_size[24]; /* as the chunk's first line */
 };
 
 static void proceed(struct connection *connection);
@@ -55,10 +60,9 @@ static void become_idle(struct connection *connection)
     ticker_set(connection->deadline, connection->http->options.idle_ms, 0);
 }
 
-static void on_written(struct connection *connection, int status)
+static void end_reply(struct connection *connection, int status)
 {
     struct h1 *h1 = h1_of(connection);
-    exchange_destroy(&h1->now);
     if (status != 0) {
         connection_leave(connection);
     } else if (h1->last || connection->http->closing) {
@@ -69,17 +73,24 @@ static void on_written(struct connection *connection, int status)
     }
 }
 
-static int compose(struct connection *connection, size_t *skip)
+static bool is_head(const struct exchange *exchange)
+{
+    return slice_equal(exchange->head.method, SLICE("HEAD"));
+}
+
+static int compose(struct connection *connection, bool streamed, size_t *skip)
 {
     struct h1 *h1 = h1_of(connection);
     struct exchange *exchange = h1->now;
-    bool keep = exchange->head.keep_alive && !h1->last && !connection->http->closing;
+    bool old = exchange->head.minor == 0;
+    bool keep = exchange->head.keep_alive && !h1->last && !connection->http->closing && !(old && streamed);
     struct http_reply_facts facts = {
         .now_us = clock_real_us(),
         .id = exchange->id,
         .keep_alive = keep,
-        .old = exchange->head.minor == 0,
-        .head_only = slice_equal(exchange->head.method, SLICE("HEAD")),
+        .old = old,
+        .head_only = is_head(exchange),
+        .streamed = streamed,
     };
     h1->last = !keep;
     int rc = http_reply_head(&exchange->reply, &facts, &exchange->head_out, skip);
@@ -99,7 +110,7 @@ static void send_reply(struct connection *connection)
     h1->state = WRITING;
     if (channel_is_closing(&connection->channel))
         return;
-    if (compose(connection, &skip) != 0) {
+    if (compose(connection, false, &skip) != 0) {
         connection_leave(connection);
         return;
     }
@@ -116,7 +127,114 @@ static void on_answered(struct exchange *exchange)
     send_reply(exchange->owner_data);
 }
 
-static const struct exchange_owner owner = {.answered = on_answered};
+/* ---- a reply piece by piece ---------------------------------------------------------------------- */
+
+static void send_parts(struct connection *connection, struct slice head, struct slice size,
+                       struct slice piece, struct slice tail)
+{
+    struct h1 *h1 = h1_of(connection);
+    h1->writing = true;
+    ticker_set(connection->deadline,
+               connection->http->closing ? HTTP_DRAIN_MS : connection->http->options.reply_ms, 0);
+    if (channel_write(&connection->channel, (const struct slice[]){head, size, piece, tail}, 4) != 0)
+        connection_leave(connection);
+}
+
+/* The head, a piece, or both. */
+static void send_piece(struct connection *connection, struct slice head, struct slice piece)
+{
+    struct h1 *h1 = h1_of(connection);
+    bool chunked = h1->now->head.minor > 0 && piece.n > 0;
+    int n = chunked ? snprintf(h1->piece_size, sizeof h1->piece_size, "%zx\r\n", piece.n) : 0;
+    h1->state = STREAMING;
+    h1->piece_bytes = piece.n;
+    send_parts(connection, head, (struct slice){h1->piece_size, (size_t)n}, piece,
+               chunked ? SLICE("\r\n") : SLICE(""));
+}
+
+static void finish(struct connection *connection)
+{
+    exchange_abandon(&h1_of(connection)->now); /* of HEAD its handler may still work: nobody waits */
+    end_reply(connection, 0);
+}
+
+static void send_end(struct connection *connection, struct slice head)
+{
+    struct h1 *h1 = h1_of(connection);
+    bool chunked = h1->now->head.minor > 0 && !is_head(h1->now);
+    h1->state = WRITING;
+    if (chunked || head.n > 0)
+        send_parts(connection, head, SLICE(""), SLICE(""), chunked ? SLICE("0\r\n\r\n") : SLICE(""));
+    else
+        finish(connection);
+}
+
+/* Its handler gave up midway: chunks end without the last one, an old client sees it by a reset. */
+static void break_off(struct connection *connection)
+{
+    struct h1 *h1 = h1_of(connection);
+    bool old = h1->now->head.minor == 0;
+    exchange_abandon(&h1->now);
+    if (!old) {
+        linger(connection);
+        return;
+    }
+    channel_break(&connection->channel);
+    connection_leave(connection);
+}
+
+static void stream_on(struct connection *connection, struct slice head)
+{
+    struct h1 *h1 = h1_of(connection);
+    struct slice piece = exchange_pending(h1->now);
+    enum reply_end end = piece.n > 0 ? END_NOT_YET : exchange_reply_end(h1->now);
+    if (is_head(h1->now))
+        send_end(connection, head);
+    else if (head.n > 0 || piece.n > 0)
+        send_piece(connection, head, piece);
+    else if (end == END_WHOLE)
+        send_end(connection, head);
+    else if (end == END_BROKEN)
+        break_off(connection);
+    else
+        ticker_stop(connection->deadline); /* there is nothing that the client could take */
+}
+
+static void on_more(struct exchange *exchange)
+{
+    size_t skip;
+    struct slice head = {NULL, 0};
+    struct connection *connection = exchange->owner_data;
+    struct h1 *h1 = h1_of(connection);
+    if (channel_is_closing(&connection->channel) || h1->writing)
+        return;
+    if (h1->state == ASKED) {
+        exchange_count(exchange);
+        if (compose(connection, true, &skip) != 0) {
+            connection_leave(connection);
+            return;
+        }
+        head = buf_slice(&exchange->head_out);
+    }
+    stream_on(connection, head);
+}
+
+static void on_written(struct connection *connection, int status)
+{
+    struct h1 *h1 = h1_of(connection);
+    h1->writing = false;
+    if (h1->state == STREAMING && status == 0) {
+        exchange_taken(h1->now, h1->piece_bytes);
+        stream_on(connection, (struct slice){NULL, 0});
+        return;
+    }
+    if (status == 0)
+        finish(connection);
+    else
+        end_reply(connection, status);
+}
+
+static const struct exchange_owner owner = {.answered = on_answered, .more = on_more};
 
 /* What comes behind a refused request can't be told from its body: the connection ends with the reply. */
 static void refuse(struct connection *connection, int status, const char *why)
@@ -272,7 +390,7 @@ static int h1_begin(struct connection *connection)
 static void h1_fini(struct connection *connection)
 {
     struct h1 *h1 = h1_of(connection);
-    exchange_destroy(&h1->now);
+    exchange_abandon(&h1->now);
     buf_fini(&h1->in);
     free(h1);
 }
@@ -280,7 +398,7 @@ static void h1_fini(struct connection *connection)
 static void h1_leave(struct connection *connection)
 {
     struct h1 *h1 = h1_of(connection);
-    if (h1->state == ASKED) /* else channel_write may hold its bytes */
+    if (h1->state == ASKED || h1->state == STREAMING) /* else channel_write may hold its bytes */
         exchange_abandon(&h1->now);
 }
 
@@ -327,7 +445,7 @@ static void h1_deadline(struct connection *connection)
         exchange_expire(h1->now);
         break;
     default:
-        connection->http->counters->timeouts += h1->state == WRITING;
+        connection->http->counters->timeouts += h1->state == WRITING || h1->state == STREAMING;
         connection_leave(connection);
     }
 }
@@ -341,12 +459,12 @@ static void h1_stop(struct connection *connection)
 {
     struct h1 *h1 = h1_of(connection);
     h1->last = true;
-    if (h1->state != ASKED && h1->state != WRITING) {
+    if (h1->state != ASKED && h1->state != STREAMING && h1->state != WRITING) {
         connection_leave(connection);
         return;
     }
     ticker_set(connection->deadline, HTTP_DRAIN_MS, 0);
-    if (h1->state == ASKED)
+    if (h1->state != WRITING)
         exchange_drain(h1->now); /* questions end early, changes are made */
 }
 

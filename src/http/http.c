@@ -4,13 +4,19 @@
  */
 #include "inside.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
+static void on_bell_closed(struct bell *bell)
+{
+    free((char *)bell - offsetof(struct http, bell));
+}
+
 void http_free_when_done(struct http *http)
 {
-    if (http->closing && http->connections == NULL && http->working == 0)
-        free(http);
+    if (http->closing && http->connections == NULL && http->working == 0 && http->streams == 0)
+        bell_close(&http->bell, on_bell_closed);
 }
 
 static void on_connection(void *arg, struct acceptor *acceptor)
@@ -46,6 +52,10 @@ int http_open(struct http **out, uv_loop_t *loop, const struct http_options *opt
     int rc = getrandom(&http->id_seed, sizeof http->id_seed, 0) == sizeof http->id_seed
                  ? listen_at(http, err)
                  : err_set(err, ERR_IO, "the kernel has no random bytes");
+    if (rc == 0 && (rc = bell_open(&http->bell, loop, exchange_heard)) != 0) {
+        acceptor_close(&http->acceptor);
+        (void)err_set(err, rc, "no memory for http");
+    }
     if (rc != 0)
         free(http);
     else

@@ -33,7 +33,10 @@ enum {
     HTTP_ID_BYTES = 17,                     /* a request's id with its NUL */
     HTTP_LINGER_MS = 1000,                  /* after a refusal: reading on, so that it is seen */
     HTTP_DRAIN_MS = 5000,                   /* from http_close to the last reply taken */
+    HTTP_STREAM_BYTES = 256 * 1024,         /* of a streamed reply that wait; its handler waits then */
 };
+
+struct http_stream;
 
 /* Lent to a handler until it returns. */
 struct http_request {
@@ -44,6 +47,7 @@ struct http_request {
     const char *id;
     atomic_bool
         *gone; /* nobody waits for the answer any more: ask it while you work, see http_options.cancel */
+    struct http_stream *stream; /* of an HTTP_STREAM route, else NULL */
 };
 
 /* Filled by a handler; at first 200 without a body. A status of 400 and more with a JSON object for body gets
@@ -59,10 +63,22 @@ struct http_reply {
  * most 512 bytes. */
 void http_problem(struct http_reply *reply, int status, const char *detail);
 
+/* A reply of any length, on a route with HTTP_STREAM: its handler works on a thread of its own, sets the
+ * reply's status, type and fields, and then writes the body piece by piece. A handler that returns without
+ * having written answers with the reply as any other. One that wrote and returns a status of 400 or more, or
+ * whose write was refused, has given up midway: the client sees that the reply is not whole.
+ *
+ * write: blocks while HTTP_STREAM_BYTES wait. wait: until so much time has passed. Both ERR_CANCELLED, at
+ * once, when nobody reads any more: the client left, read nothing of it for reply_ms, or the server closes.
+ * write also ERR_NO_MEMORY. */
+MUST_CHECK int http_stream_write(struct http_stream *stream, const void *bytes, size_t n);
+MUST_CHECK int http_stream_wait(struct http_stream *stream, uint64_t ms);
+
 enum http_route_flags {
     HTTP_BEARER = 1, /* without "Authorization: Bearer …" it is 401 before the body is read */
     HTTP_QUICK = 2,  /* answers at once from memory, on the loop: it works while all workers are busy */
     HTTP_JSON = 4,   /* a body has to be application/json (415) */
+    HTTP_STREAM = 8, /* its handler may write the reply piece by piece (http_stream_write) */
 };
 
 /* path: as base/pattern.h; of two routes that fit the first is taken. Texts outlive the server. */
@@ -91,8 +107,8 @@ struct http_options {
     /* Loop thread: *gone of a request that a handler works on was set; wakes what that waits for. May be
      * NULL. */
     void (*cancel)(void *arg, atomic_bool *gone);
-    struct http_counters *counters; /* outlive the last connection */
-    unsigned max_connections, max_per_address, workers;
+    struct http_counters *counters;                              /* outlive the last connection */
+    unsigned max_connections, max_per_address, workers, streams; /* streams: at once, others get 503 */
     uint64_t idle_ms, head_ms, body_ms, request_ms, reply_ms;
 };
 

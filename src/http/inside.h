@@ -6,6 +6,7 @@
 #ifndef HTTP_INSIDE_H
 #define HTTP_INSIDE_H
 
+#include "bell.h"
 #include "channel.h"
 #include "chunked.h"
 #include "http.h"
@@ -16,15 +17,26 @@ enum { INPUT_BYTES = HTTP_HEAD_BYTES + CHANNEL_READ_BYTES };
 /*  state        what happens                            what ends it
  *  OPEN         it is being read                        WAITING, WORKING or ANSWERED
  *  WAITING      behind others, for a worker             WORKING, or ANSWERED with 503
- *  WORKING      its handler works                       ANSWERED
+ *  WORKING      its handler works                       BEGUN or ANSWERED
+ *  BEGUN        likewise, and its owner sends already   ANSWERED
  *  ANSWERED     its owner sends the reply               the end */
-enum exchange_state { OPEN, WAITING, WORKING, ANSWERED };
+enum exchange_state { OPEN, WAITING, WORKING, BEGUN, ANSWERED };
 
 struct exchange;
 
 /* Whoever speaks for an exchange: a connection of HTTP/1.1, a stream of HTTP/2. */
 struct exchange_owner {
     void (*answered)(struct exchange *exchange); /* it has its reply: send it */
+    /* Of a reply that is written piece by piece, instead: the head's part of it is there, bytes are pending,
+     * or they have come to their end: exchange_pending, exchange_taken, exchange_reply_end. */
+    void (*more)(struct exchange *exchange);
+};
+
+/* What comes behind the bytes that are pending. */
+enum reply_end {
+    END_NOT_YET,
+    END_WHOLE,
+    END_BROKEN /* the client has to see that it was not all */
 };
 
 struct exchange {
@@ -41,6 +53,9 @@ struct exchange {
     struct http_reply reply;
     char id[HTTP_ID_BYTES];
     uv_work_t work;
+    struct http_stream *stream; /* of HTTP_STREAM, since its handler works */
+    struct exchange *next_rung; /* of the bell */
+    bool rung;
     atomic_bool gone;
     _Atomic bool
         worker_has_it; /* passes the exchange to the worker and back; libuv's locks do that already, */
@@ -78,7 +93,8 @@ struct http {
     struct http_options options;
     struct connection *connections;
     struct exchange *first, **last; /* waiting */
-    unsigned waiting, working;
+    unsigned waiting, working, streams;
+    struct bell bell;
     size_t bodies_bytes, replies_bytes;
     uint64_t id_seed, id_count;
     bool closing;
@@ -114,6 +130,11 @@ void exchange_refuse(struct exchange *exchange, int status, const char *why); /*
 void exchange_expire(struct exchange *exchange); /* queue and handler took their time: 503, or gives up */
 void exchange_drain(struct exchange *exchange);  /* the server closes: likewise */
 void exchange_count(const struct exchange *exchange); /* once, when the reply is composed */
+/* Of one whose owner heard `more`: */
+struct slice exchange_pending(struct exchange *exchange); /* lent until taken */
+void exchange_taken(struct exchange *exchange, size_t n); /* they have left */
+enum reply_end exchange_reply_end(const struct exchange *exchange);
+void exchange_heard(struct exchange *exchange); /* the bell rang for it */
 
 /* http.c */
 void http_free_when_done(struct http *http);

@@ -102,7 +102,9 @@ int http_reply_head(const struct http_reply *reply, const struct http_reply_fact
                       date);
     if (rc == 0)
         rc = write_type(reply, out);
-    if (rc == 0 && reply->status != 204 && reply->status != 304)
+    if (rc == 0 && facts->streamed)
+        rc = buf_addf(out, "%s", facts->old ? "" : "Transfer-Encoding: chunked\r\n");
+    else if (rc == 0 && reply->status != 204 && reply->status != 304)
         rc = buf_addf(out, "Content-Length: %zu\r\n", body->n - *skip + strlen(id));
     if (rc == 0)
         rc = buf_addf(out,

@@ -74,6 +74,33 @@ static struct slice field(const struct http_request *request, const char *name)
     return http_head_field(request->head, name);
 }
 
+/* An api_stream on an http_stream: what the handler has said of the reply goes before its first bytes. */
+struct outlet {
+    struct api_stream stream; /* first */
+    struct http_stream *http;
+    struct api_reply *answer;
+    struct http_reply *reply;
+    bool begun;
+};
+
+static int write_out(struct api_stream *stream, const void *bytes, size_t n)
+{
+    struct outlet *outlet = (struct outlet *)stream;
+    struct http_reply *reply = outlet->reply;
+    struct api_reply *answer = outlet->answer;
+    if (!outlet->begun) {
+        *reply = (struct http_reply){answer->status, answer->type, reply->body, answer->fields};
+        buf_init(&answer->fields, API_FIELDS_BYTES);
+        outlet->begun = true;
+    }
+    return http_stream_write(outlet->http, bytes, n);
+}
+
+static int wait_out(struct api_stream *stream, uint64_t ms)
+{
+    return http_stream_wait(((struct outlet *)stream)->http, ms);
+}
+
 static void ask_api(struct api_context *context, const struct http_request *request,
                     const struct api_caller *caller, struct http_reply *reply)
 {
@@ -93,6 +120,9 @@ static void ask_api(struct api_context *context, const struct http_request *requ
         .peer = request->peer,
     };
     struct api_reply answer = {.status = 200, .type = API_JSON, .body = reply->body, .fields = reply->fields};
+    struct outlet outlet = {{write_out, wait_out}, request->stream, &answer, reply, false};
+    if (request->stream != NULL)
+        asked.stream = &outlet.stream;
     api_handle(context, &asked, &answer);
     *reply = (struct http_reply){answer.status, answer.type, answer.body, answer.fields};
 }
@@ -183,7 +213,8 @@ static void add_routes(struct web *web)
             .method = route.method,
             .path = route.path,
             .body_bytes = route.body_bytes,
-            .flags = HTTP_BEARER | ((route.flags & API_ANY_TYPE) != 0 ? 0 : HTTP_JSON),
+            .flags = HTTP_BEARER | ((route.flags & API_ANY_TYPE) != 0 ? 0U : HTTP_JSON) |
+                     ((route.flags & API_STREAM) != 0 ? HTTP_STREAM : 0U),
             .handle = serve_api,
         };
     }
@@ -207,6 +238,7 @@ static int open_http(struct web *web, uv_loop_t *loop, struct err *err)
         .max_connections = (unsigned)s->http_connections,
         .max_per_address = (unsigned)s->http_connections_per_address,
         .workers = (unsigned)s->query_threads + 1,
+        .streams = (unsigned)s->http_streams,
         .idle_ms = to_ms(s->http_idle_timeout),
         .head_ms = to_ms(s->http_head_timeout),
         .body_ms = to_ms(s->http_body_timeout),
