@@ -124,6 +124,12 @@ MUST_CHECK int account_edge_forget(struct account *a, uint32_t tenant, const cha
 MUST_CHECK int account_audit(struct account *a, uint32_t tenant, const char *actor, const char *action,
                              const char *detail, struct err *err);
 
+/* Changes whenever the rules or the tombstones (tombstone.h) do, and not for anything else: the generation
+ * rises for each step of a job too. Cheap. */
+struct account_stamp {
+    int64_t tenants, versions, last_tenant, tombstones, moments, last_tombstone;
+};
+MUST_CHECK int account_rules_stamp(struct account *a, struct account_stamp *out, struct err *err);
 /* A sealed snapshot of all tenants' rules. */
 MUST_CHECK int account_rules(struct account *a, struct rules **out, struct err *err);
 

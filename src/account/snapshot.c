@@ -35,6 +35,24 @@ static int fill(struct account *a, struct making *making, struct err *err)
     return rc;
 }
 
+int account_rules_stamp(struct account *a, struct account_stamp *out, struct err *err)
+{
+    sqlite3_stmt *stmt;
+    int64_t *const fields[] = {&out->tenants,    &out->versions, &out->last_tenant,
+                               &out->tombstones, &out->moments,  &out->last_tombstone};
+    int rc = db_begin(
+        a, &stmt, err,
+        "SELECT * FROM (SELECT count(*), ifnull(sum(rule_version), 0), ifnull(max(id), 0) FROM tenant),"
+        " (SELECT count(*), ifnull(sum(before_us / 1000), 0), ifnull(max(id), 0) FROM tombstone)",
+        NULL, 0);
+    if (rc == 0)
+        rc = db_step(a, stmt, err);
+    for (int i = 0; rc == 0 && i < (int)(sizeof fields / sizeof *fields); i++)
+        *fields[i] = sqlite3_column_int64(stmt, i);
+    db_end(a, stmt);
+    return rc;
+}
+
 int account_rules(struct account *a, struct rules **out, struct err *err)
 {
     struct making making = {NULL};

@@ -81,6 +81,7 @@ static void note_waiting(struct loader *l, const struct part *part)
     if (l->waiting_since_us == 0 && event_batch_count(part->batch) > 0)
         l->waiting_since_us = event_batch_rows(part->batch)[0].hub_ts;
     l->stats.parse_errors = maker_parse_errors(l->maker);
+    l->stats.erased = maker_erased(l->maker);
     (void)pthread_mutex_unlock(&l->mutex);
 }
 

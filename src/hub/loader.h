@@ -35,8 +35,8 @@ struct loader_options {
 };
 
 struct loader_stats {
-    uint64_t events, commits, store_errors, quarantined, parse_errors; /* since start */
-    struct journal_pos pos;                                            /* durable in the store */
+    uint64_t events, commits, store_errors, quarantined, parse_errors, erased; /* since start */
+    struct journal_pos pos;                                                    /* durable in the store */
     int64_t lag_us; /* age of the oldest record in the journal that is not in the store; 0: none */
     bool stalled;   /* the store refuses; error says why */
     char error[ERR_DETAIL_BYTES];

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "enrich/consolidate/consolidate.h"
+#include "hub/erasures.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,14 +21,17 @@ struct maker {
     struct batch_reader *bodies;
     struct account *account;
     struct rules *rules;
+    struct erasures *erasures;
     struct consolidate *consolidate;
     uint64_t generation;
-    int64_t rules_looked_us; /* monotonic */
-    int64_t rules_asof;      /* real time: events received before it are classified as was said then */
+    struct account_stamp stamp; /* of rules and erasures */
+    int64_t rules_looked_us;    /* monotonic */
+    int64_t rules_asof;         /* real time: events received before it are classified as was said then */
 
     struct store_cursor cursor; /* of the next event */
     struct store_cursor known;  /* failures before it are counted already */
     uint64_t parse_errors;
+    uint64_t erased; /* passed because a tombstone covers them */
 
     bool open; /* a commit is being read: */
     struct journal_pos next;
@@ -35,6 +39,31 @@ struct maker {
     bool waiting; /* `record` did not fit the last batch */
     struct batch_record record;
 };
+
+/* Rules and tombstones; on failure those that are there stay. */
+static int read_rules(struct maker *m, struct err *err)
+{
+    struct rules *rules = NULL;
+    struct erasures *erasures = NULL;
+    struct account_stamp stamp;
+    int rc = account_rules_stamp(m->account, &stamp, err);
+    if (rc == 0 && m->rules != NULL && memcmp(&stamp, &m->stamp, sizeof stamp) == 0)
+        return 0; /* something else in the control data has changed */
+    if (rc == 0)
+        rc = account_rules(m->account, &rules, err);
+    if (rc == 0)
+        rc = erasures_load(&erasures, m->account, err);
+    if (rc != 0) {
+        rules_destroy(&rules);
+        return rc;
+    }
+    rules_destroy(&m->rules);
+    erasures_destroy(&m->erasures);
+    m->rules = rules;
+    m->erasures = erasures;
+    m->stamp = stamp;
+    return 0;
+}
 
 int maker_create(struct maker **out, struct journal *journal, const char *account_path,
                  struct quarantine *quarantine, struct err *err)
@@ -53,7 +82,7 @@ int maker_create(struct maker **out, struct journal *journal, const char *accoun
     if (rc == 0)
         rc = account_generation(m->account, &m->generation, err);
     if (rc == 0)
-        rc = account_rules(m->account, &m->rules, err);
+        rc = read_rules(m, err);
     if (rc != 0)
         maker_destroy(out);
     return rc;
@@ -65,6 +94,7 @@ void maker_destroy(struct maker **maker)
     if (m == NULL)
         return;
     rules_destroy(&m->rules);
+    erasures_destroy(&m->erasures);
     account_close(&m->account);
     consolidate_destroy(&m->consolidate);
     batch_reader_destroy(&m->bodies);
@@ -78,6 +108,11 @@ uint64_t maker_parse_errors(const struct maker *maker)
     return maker->parse_errors;
 }
 
+uint64_t maker_erased(const struct maker *maker)
+{
+    return maker->erased;
+}
+
 struct store_cursor maker_cursor(const struct maker *maker)
 {
     return maker->cursor;
@@ -86,7 +121,6 @@ struct store_cursor maker_cursor(const struct maker *maker)
 static void look_at_rules(struct maker *m)
 {
     struct err err = {0};
-    struct rules *rules = NULL;
     uint64_t generation = m->generation;
     int64_t now = clock_monotonic_us();
     m->rules_looked_us = now;
@@ -95,14 +129,12 @@ static void look_at_rules(struct maker *m)
     if (rc == 0 && generation == m->generation)
         return;
     if (rc == 0)
-        rc = account_rules(m->account, &rules, &err);
+        rc = read_rules(m, &err);
     if (rc != 0) {
         log_warning("loader: the rules can't be read, the old ones stay [%s]", err_detail(&err));
         m->rules_looked_us = now + 10 * US_PER_SECOND; /* not five times a second */
         return;
     }
-    rules_destroy(&m->rules);
-    m->rules = rules;
     m->generation = generation;
 }
 
@@ -180,10 +212,11 @@ static const char *open_commit(struct maker *m, const struct journal_record *rec
         return "unknown kind of journal record";
     if (commit_decode(record->payload, &m->commit) != 0)
         return "damaged commit";
-    if (batch_reader_open(m->bodies, m->commit.body, m->commit.first_seq, m->commit.count, m->commit.hash,
-                          NULL) != 0)
-        return "damaged batch";
-    return NULL;
+    int rc = m->commit.erased ? batch_reader_open_erased(m->bodies, m->commit.body, m->commit.first_seq,
+                                                         m->commit.count, NULL)
+                              : batch_reader_open(m->bodies, m->commit.body, m->commit.first_seq,
+                                                  m->commit.count, m->commit.hash, NULL);
+    return rc != 0 ? "damaged batch" : NULL;
 }
 
 /* The next record of the journal that is a batch, opened. ERR_END, ERR_IO. */
@@ -218,6 +251,8 @@ static int make_event(struct maker *m, struct event_batch *batch)
     struct policy_request request;
     struct event *event;
     const char *why = "unknown kind of record";
+    if (m->record.kind == RECORD_ERASED)
+        return 0;
     if (m->record.kind != RECORD_POLICY || policy_parse(m->record.payload, &request, &why) != 0) {
         if (count_failure(m))
             keep_record(m, why, m->record.payload);
@@ -231,11 +266,16 @@ static int make_event(struct maker *m, struct event_batch *batch)
                                   .clock_offset_us = m->commit.clock_offset_us};
     memcpy(origin.epoch.b, m->commit.epoch.b, sizeof origin.epoch.b);
     int rc = event_from_request(batch, &origin, &request, &event);
-    if (rc == 0) {
-        rules_classify(m->rules, event);
-        consolidate_event(m->consolidate, event);
+    if (rc != 0)
+        return rc;
+    if (erasures_cover(m->erasures, event)) { /* before the message knows of it, as if it had not come */
+        event_batch_pop(batch);
+        m->erased++;
+        return 0;
     }
-    return rc;
+    rules_classify(m->rules, event);
+    consolidate_event(m->consolidate, event);
+    return 0;
 }
 
 /* Makes the next event. ERR_LIMIT (nothing is lost, it comes first the next time), ERR_END, ERR_IO. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * maker: the loader's first stage: the journal's records become events in a batch: decode, parse, classify,
- * consolidate. Knows where it is in the journal as a store_cursor. What can't be read is counted, kept in
- * quarantine, and passed; only the environment stops it. One thread at a time.
+ * consolidate. What a tombstone covers (erasures.h) is passed. Knows where it is in the journal as a
+ * store_cursor. What can't be read is counted, kept in quarantine, and passed; only the environment stops it.
+ * One thread at a time.
  */
 #ifndef HUB_MAKER_H
 #define HUB_MAKER_H
@@ -44,13 +45,15 @@ MUST_CHECK int maker_fill(struct maker *maker, struct event_batch *batch, size_t
 /* Where the next fill begins. */
 struct store_cursor maker_cursor(const struct maker *maker);
 
-/* Fetches the rules again when the control data changed; looks every 200 ms at most. Besides, filling looks
- * before it makes events that came later than the last look. */
+/* Fetches rules and tombstones again when the control data changed; looks every 200 ms at most. Besides,
+ * filling looks before it makes events that came later than the last look. */
 void maker_refresh_rules(struct maker *maker);
 
 /* Keeps the event that maker_fill made last, as it came. */
 void maker_quarantine_last(struct maker *maker, const char *reason);
 
 uint64_t maker_parse_errors(const struct maker *maker); /* since create, each once */
+uint64_t
+maker_erased(const struct maker *maker); /* passed because a tombstone covers them; after a rewind again */
 
 #endif

@@ -459,6 +459,18 @@ int active_sync(struct journal *journal, struct err *err)
     return rc;
 }
 
+int active_rotate(struct journal *journal, struct err *err)
+{
+    struct err ignored;
+    int rc = get_over_failure(journal, err);
+    if (rc != 0 || journal->fd < 0 || !journal->listed)
+        return rc;
+    rc = seal(journal, err);
+    if (rc != 0)
+        (void)!salvage(journal, &ignored); /* and again at the next call */
+    return rc;
+}
+
 int active_free_space(struct journal *journal, struct err *err)
 {
     int rc = journal_drop_oldest(journal, err);

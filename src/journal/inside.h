@@ -2,8 +2,10 @@
  *
  * inside: the journal's state and what its files call of each other. For this room only.
  *
- * Two locks. state guards what statistics and readers look at and is never held over I/O, so that asking
+ * Three locks. state guards what statistics and readers look at and is never held over I/O, so that asking
  * can't hang with a disk. files is held while names change or the cursor is stored; it is taken before state.
+ * rewriting is held while one sealed segment is written anew (compressed, scrubbed); it is taken before both,
+ * and never by the writer.
  */
 #ifndef JOURNAL_INSIDE_H
 #define JOURNAL_INSIDE_H
@@ -34,6 +36,8 @@ struct journal {
     uint64_t opened_at; /* the lowest number that a segment made since open may have */
     void (*on_sync)(void *arg);
     void *on_sync_arg;
+
+    pthread_mutex_t rewriting;
 
     pthread_mutex_t files;
     uint64_t cursor_generation;
@@ -77,6 +81,8 @@ struct journal {
 MUST_CHECK int active_append(struct journal *journal, const struct epoch *epoch, const struct iovec *parts,
                              int n, uint64_t bytes, const struct segment_summary *what, struct err *err);
 MUST_CHECK int active_sync(struct journal *journal, struct err *err);
+/* Seals it when it holds a record; what is appended next goes to another. */
+MUST_CHECK int active_rotate(struct journal *journal, struct err *err);
 /* A full disk: drops the oldest segment; when it is the only one, the one being written. ERR_FULL: nothing
  * left. */
 MUST_CHECK int active_free_space(struct journal *journal, struct err *err);

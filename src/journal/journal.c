@@ -185,6 +185,7 @@ static void free_all(struct journal *journal)
         if (fds[i] >= 0)
             close(fds[i]);
     source_fini(&journal->walk);
+    pthread_mutex_destroy(&journal->rewriting);
     pthread_mutex_destroy(&journal->files);
     pthread_mutex_destroy(&journal->state);
     free(journal->segments);
@@ -204,6 +205,7 @@ int journal_open(struct journal **out, const struct journal_options *options, st
     journal->dir_fd = journal->lock_fd = journal->cursor_fd = journal->fd = journal->spare_fd = -1;
     journal->next_seq = 1;
     source_init(&journal->walk);
+    pthread_mutex_init(&journal->rewriting, NULL);
     pthread_mutex_init(&journal->files, NULL);
     pthread_mutex_init(&journal->state, NULL);
     int rc = open_all(journal, err);
@@ -269,6 +271,14 @@ int journal_append_stretch(struct journal *journal, const struct epoch *epoch, c
 int journal_sync(struct journal *journal, struct err *err)
 {
     int rc = active_sync(journal, err);
+    if (rc == 0 && journal->on_sync != NULL)
+        journal->on_sync(journal->on_sync_arg);
+    return rc;
+}
+
+int journal_rotate(struct journal *journal, struct err *err)
+{
+    int rc = active_rotate(journal, err);
     if (rc == 0 && journal->on_sync != NULL)
         journal->on_sync(journal->on_sync_arg);
     return rc;

@@ -26,8 +26,9 @@
  * Damage is looked for where it can be new: at open in segments that were not sealed, and whenever a segment
  * is read or compressed. Two processes never write one directory (flock on DIR/lock, ERR_BUSY).
  *
- * Threads: one writer thread calls open, append, sync, close. journal_maintain and journal_retire may run on
- * one other thread. Any number of reader threads, each with its own journal_reader. Statistics: any thread.
+ * Threads: one writer thread calls open, append, sync, rotate, close. journal_maintain and journal_retire may
+ * run on one other thread. Any number of reader threads, each with its own journal_reader. Statistics: any
+ * thread.
  */
 #ifndef JOURNAL_JOURNAL_H
 #define JOURNAL_JOURNAL_H
@@ -106,6 +107,10 @@ MUST_CHECK int journal_append(struct journal *journal, uint16_t kind, int64_t ts
 
 /* Makes everything appended durable (fdatasync) and visible to readers. ERR_IO, ERR_FULL. */
 MUST_CHECK int journal_sync(struct journal *journal, struct err *err);
+
+/* The same, and seals the segment being written when it holds a record: what is appended from now on goes to
+ * another. ERR_IO, ERR_FULL. */
+MUST_CHECK int journal_rotate(struct journal *journal, struct err *err);
 
 /* With keep_unretired: the unsynced records that a failed disk took, *first to *last of the present epoch,
  * all that was appended from *first on. Told once; until then append and sync answer ERR_IO, so it is enough

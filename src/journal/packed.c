@@ -125,9 +125,23 @@ static int add_record(struct packer *packer, const struct source *from, const ui
     return rc;
 }
 
+/* The next record of `from` into the packer. ERR_END: it was the last. */
+static int take_record(struct packer *packer, struct source *from, const struct packed_calls *calls)
+{
+    struct record record;
+    const uint8_t *bytes;
+    int rc = source_next(from, &record, &bytes, packer->err);
+    if (rc == ERR_CORRUPT && calls->damaged != NULL)
+        calls->damaged(calls->arg, from);
+    if (rc == 0 && calls->change != NULL)
+        rc = calls->change(calls->arg, &record, &bytes);
+    if (rc == 0)
+        rc = add_record(packer, from, bytes, record_bytes(&record));
+    return rc == ERR_CORRUPT ? 0 : rc;
+}
+
 int packed_write(int fd, struct source *from, const struct segment_summary *summary, int level,
-                 void (*damaged)(void *arg, const struct source *source), void *arg, uint64_t *file_bytes,
-                 struct err *err)
+                 const struct packed_calls *calls, uint64_t *file_bytes, struct err *err)
 {
     struct packer packer = {.fd = fd, .seed = from->seed, .zstd = ZSTD_createCCtx(), .err = err};
     buf_init(&packer.plain, PACKED_CHUNK_MAX);
@@ -139,18 +153,8 @@ int packed_write(int fd, struct source *from, const struct segment_summary *summ
         rc = write_head(&packer, from, summary);
     }
     source_seek(from, SEGMENT_HEADER_BYTES);
-    while (rc == 0) {
-        struct record record;
-        const uint8_t *bytes;
-        rc = source_next(from, &record, &bytes, err);
-        if (rc == 0)
-            rc = add_record(&packer, from, bytes, record_bytes(&record));
-        else if (rc == ERR_CORRUPT) {
-            if (damaged != NULL)
-                damaged(arg, from);
-            rc = 0;
-        }
-    }
+    while (rc == 0)
+        rc = take_record(&packer, from, calls);
     if (rc == ERR_END)
         rc = write_chunk(&packer);
     if (rc == 0 && fsync(fd) != 0)

@@ -28,10 +28,17 @@ bool packed_chunk_decode(uint32_t seed, const uint8_t *p, struct packed_chunk *o
 /* The first place from at on, before n, where a chunk's head may stand; n when there is none. */
 size_t packed_chunk_find(const uint8_t *p, size_t n, size_t at);
 
-/* Writes the records of a sealed plain segment to fd and fsyncs. Damage met on the way is left out and handed
- * to damaged() (may be NULL). ERR_FULL, ERR_IO, ERR_NO_MEMORY. */
+/* Both may be NULL. damaged: was met on the way, and is left out. change: may put other bytes, as many, in
+ * the place of a record's (header first); source->offset is behind it; not 0 ends the writing. */
+struct packed_calls {
+    void (*damaged)(void *arg, const struct source *source);
+    int (*change)(void *arg, const struct record *record, const uint8_t **bytes);
+    void *arg;
+};
+
+/* Writes the records of a sealed segment, plain or packed, to fd and fsyncs. ERR_FULL, ERR_IO, ERR_NO_MEMORY,
+ * and what change() answers. */
 MUST_CHECK int packed_write(int fd, struct source *from, const struct segment_summary *summary, int level,
-                            void (*damaged)(void *arg, const struct source *source), void *arg,
-                            uint64_t *file_bytes, struct err *err);
+                            const struct packed_calls *calls, uint64_t *file_bytes, struct err *err);
 
 #endif

@@ -248,8 +248,8 @@ static int write_packed(struct journal *journal, const struct segment *segment, 
     if (rc == 0) {
         source.limit = segment->summary.end;
         source.sealed = true;
-        rc = packed_write(fd, &source, &segment->summary, journal->compress_level, damaged, journal,
-                          file_bytes, err);
+        const struct packed_calls calls = {.damaged = damaged, .arg = journal};
+        rc = packed_write(fd, &source, &segment->summary, journal->compress_level, &calls, file_bytes, err);
         before = segment->summary.records;
     }
     if (rc == 0)
@@ -310,11 +310,10 @@ static void leave_unpacked(struct journal *journal, uint64_t number)
     pthread_mutex_unlock(&journal->state);
 }
 
-int journal_maintain(struct journal *journal, int64_t now_us, int64_t keep_us, bool *worked, struct err *err)
+static int pack_one(struct journal *journal, bool *worked, struct err *err)
 {
     struct segment segment;
-    *worked = remove_retired(journal, now_us, keep_us);
-    if (*worked || journal->compress_level == 0 || !next_to_pack(journal, &segment))
+    if (!next_to_pack(journal, &segment))
         return 0;
     char tmp[SEGMENT_NAME_BYTES];
     uint64_t file_bytes = 0;
@@ -329,4 +328,15 @@ int journal_maintain(struct journal *journal, int64_t now_us, int64_t keep_us, b
         leave_unpacked(journal, segment.number);
     (void)unlinkat(journal->dir_fd, tmp, 0); /* gone already when it was put in place */
     return rc == ERR_CORRUPT ? 0 : rc;
+}
+
+int journal_maintain(struct journal *journal, int64_t now_us, int64_t keep_us, bool *worked, struct err *err)
+{
+    *worked = remove_retired(journal, now_us, keep_us);
+    if (*worked || journal->compress_level == 0)
+        return 0;
+    pthread_mutex_lock(&journal->rewriting);
+    int rc = pack_one(journal, worked, err);
+    pthread_mutex_unlock(&journal->rewriting);
+    return rc;
 }

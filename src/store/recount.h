@@ -7,7 +7,7 @@
 #ifndef STORE_RECOUNT_H
 #define STORE_RECOUNT_H
 
-#include "query/derive.h"
+#include "query/query.h"
 
 struct recount_row {
     char *key; /* as fixture_row writes time and dimensions; "" without them */
@@ -34,7 +34,6 @@ void recount_fini(struct recount *recount);
 const struct recount_row *recount_find(const struct recount *recount, const char *key);
 
 /* The cell an event has in a column. */
-struct cell recount_cell(const struct query *query, const struct event *event, enum column column,
-                         char text[QUERY_CELL_BYTES]);
+struct cell recount_cell(const struct event *event, enum column column, char text[64]);
 
 #endif

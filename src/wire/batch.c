@@ -179,8 +179,9 @@ static int check_records(struct slice records, uint32_t count, struct err *err)
     return 0;
 }
 
-int batch_reader_open(struct batch_reader *reader, struct slice body, uint64_t first_seq, uint32_t count,
-                      uint64_t hash, struct err *err)
+/* hash NULL: there is none to go by. */
+static int open_body(struct batch_reader *reader, struct slice body, uint64_t first_seq, uint32_t count,
+                     const uint64_t *hash, struct err *err)
 {
     reader->at = (struct bytes_reader){.failed = true};
     if (count == 0 || first_seq == 0 || first_seq > UINT64_MAX - count)
@@ -191,7 +192,7 @@ int batch_reader_open(struct batch_reader *reader, struct slice body, uint64_t f
     int rc = decompress(reader, body, err);
     if (rc != 0)
         return rc;
-    if (XXH3_64bits(reader->bytes.p, reader->bytes.n) != hash)
+    if (hash != NULL && XXH3_64bits(reader->bytes.p, reader->bytes.n) != *hash)
         return err_set(err, ERR_CORRUPT, "batch does not match its hash");
     rc = check_records(buf_slice(&reader->bytes), count, err);
     if (rc != 0)
@@ -199,6 +200,25 @@ int batch_reader_open(struct batch_reader *reader, struct slice body, uint64_t f
     reader->at = (struct bytes_reader){.rest = buf_slice(&reader->bytes)};
     reader->next_seq = first_seq;
     return 0;
+}
+
+int batch_reader_open(struct batch_reader *reader, struct slice body, uint64_t first_seq, uint32_t count,
+                      uint64_t hash, struct err *err)
+{
+    return open_body(reader, body, first_seq, count, &hash, err);
+}
+
+int batch_reader_open_erased(struct batch_reader *reader, struct slice body, uint64_t first_seq,
+                             uint32_t count, struct err *err)
+{
+    size_t frame = ZSTD_findFrameCompressedSize(body.p, body.n);
+    struct slice rest = body;
+    if (!ZSTD_isError(frame) && frame <= body.n)
+        rest.n = frame;
+    for (size_t i = rest.n; i < body.n; i++)
+        if (body.p[i] != '\0')
+            return err_set(err, ERR_INVALID, "batch body has bytes behind its frame");
+    return open_body(reader, rest, first_seq, count, NULL, err);
 }
 
 bool batch_reader_next(struct batch_reader *reader, struct batch_record *out)

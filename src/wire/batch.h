@@ -22,7 +22,10 @@ enum {
     BATCH_EDGE_BYTES = 64, /* an edge id: letters, digits, '.', '-', '_' */
 };
 
-enum record_kind { RECORD_POLICY = 1 /* one policy request as Postfix sent it, with its empty line */ };
+enum record_kind {
+    RECORD_POLICY = 1, /* one policy request as Postfix sent it, with its empty line */
+    RECORD_ERASED = 2, /* was one, and was erased at the hub (erase.h): nothing but its seq is left */
+};
 
 struct batch_record {
     uint64_t seq;
@@ -54,6 +57,10 @@ MUST_CHECK int batch_reader_create(struct batch_reader **out);
 void batch_reader_destroy(struct batch_reader **reader);
 MUST_CHECK int batch_reader_open(struct batch_reader *reader, struct slice body, uint64_t first_seq,
                                  uint32_t count, uint64_t hash, struct err *err);
+/* The same for the body of a commit that was erased in: zeros may follow its frame, and its hash is that of
+ * the batch as it was. */
+MUST_CHECK int batch_reader_open_erased(struct batch_reader *reader, struct slice body, uint64_t first_seq,
+                                        uint32_t count, struct err *err);
 /* False at the end. Payloads are valid until the next open. */
 bool batch_reader_next(struct batch_reader *reader, struct batch_record *out);
 
@@ -62,6 +69,7 @@ bool batch_edge_valid(struct slice edge);
 
 /* The hub's journal record (kind COMMIT_BATCH); the journal record's own ts_us is hub_ts. */
 enum commit_kind { COMMIT_BATCH = 1 };
+enum commit_version { COMMIT_VERSION_SENT = 1, COMMIT_VERSION_ERASED = 2 /* see erase.h */ };
 struct commit {
     uint32_t tenant;
     struct slice edge;
@@ -72,6 +80,7 @@ struct commit {
     int64_t hub_ts;
     int64_t clock_offset_us; /* edge's clock minus hub's */
     struct ip peer;          /* address of the edge */
+    bool erased;             /* records were taken out of the body: batch_reader_open_erased */
     struct slice body;
 };
 /* Appends to out (its limit is the caller's). ERR_INVALID (edge id), ERR_LIMIT, ERR_NO_MEMORY. */

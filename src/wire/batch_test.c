@@ -297,7 +297,11 @@ static void a_commit_is_read_as_it_was_written(void **state)
     assert_true(slice_equal(back.body, SLICE("body")));
     for (size_t n = 0; n <= out.n - 4; n++)
         assert_int_equal(commit_decode((struct slice){out.p, n}, &back), ERR_CORRUPT);
-    out.p[0] = 2;
+    assert_false(back.erased);
+    out.p[0] = COMMIT_VERSION_ERASED;
+    assert_int_equal(commit_decode(buf_slice(&out), &back), 0);
+    assert_true(back.erased);
+    out.p[0] = COMMIT_VERSION_ERASED + 1;
     assert_int_equal(commit_decode(buf_slice(&out), &back), ERR_VERSION);
     buf_fini(&out);
 }

@@ -6,8 +6,6 @@
 #include "batch.h"
 #include "bytes.h"
 
-enum { COMMIT_VERSION = 1 };
-
 bool batch_edge_valid(struct slice edge)
 {
     if (edge.n == 0 || edge.n > BATCH_EDGE_BYTES)
@@ -26,7 +24,7 @@ int commit_encode(const struct commit *commit, struct buf *out)
     if (!batch_edge_valid(commit->edge))
         return ERR_INVALID;
     struct bytes_writer w = {.out = out};
-    bytes_put_u8(&w, COMMIT_VERSION);
+    bytes_put_u8(&w, COMMIT_VERSION_SENT);
     bytes_put_u32(&w, commit->tenant);
     bytes_put_u8(&w, (uint8_t)commit->edge.n);
     bytes_put(&w, commit->edge.p, commit->edge.n);
@@ -44,8 +42,10 @@ int commit_encode(const struct commit *commit, struct buf *out)
 int commit_decode(struct slice bytes, struct commit *out)
 {
     struct bytes_reader r = {.rest = bytes};
-    if (bytes_get_u8(&r) != COMMIT_VERSION)
+    uint8_t version = bytes_get_u8(&r);
+    if (version != COMMIT_VERSION_SENT && version != COMMIT_VERSION_ERASED)
         return r.failed ? ERR_CORRUPT : ERR_VERSION;
+    out->erased = version == COMMIT_VERSION_ERASED;
     out->tenant = bytes_get_u32(&r);
     out->edge = bytes_get(&r, bytes_get_u8(&r));
     bytes_get_into(&r, out->epoch.b, sizeof out->epoch.b);
