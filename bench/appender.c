@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "cli/traffic.h"
-#include "store/duckdb/schema.h"
+#include "store/duckdb/layout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +79,7 @@ static duckdb_state append_number(duckdb_appender appender, uint64_t value, bool
 
 static duckdb_state append_bytes(duckdb_appender appender, const uint8_t bytes[16], bool nullable)
 {
-    duckdb_uhugeint value = schema_from_bytes(bytes);
+    duckdb_uhugeint value = layout_from_bytes(bytes);
     return nullable && value.upper == 0 && value.lower == 0 ? duckdb_append_null(appender)
                                                             : duckdb_append_uhugeint(appender, value);
 }
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
     check(event_batch_create(&source.batch, BATCH_ROWS, BATCH_TEXT_BYTES) == 0, "memory");
     check(duckdb_open(path, &database) == DuckDBSuccess, "duckdb_open");
     check(duckdb_connect(database, &connection) == DuckDBSuccess, "duckdb_connect");
-    if (schema_ensure(connection, &err) != 0)
+    if (layout_create(connection, "bench", &(struct store_part){.id = 1}, &err) != 0)
         bench_die("%s", err_detail(&err));
     check(duckdb_appender_create(connection, NULL, "events", &appender) == DuckDBSuccess,
           "duckdb_appender_create");

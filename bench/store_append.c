@@ -6,7 +6,7 @@
  * mail: three a message (two recipients and END-OF-MESSAGE), unique message ids, instances and queue ids,
  * 20,000 senders and 50,000 recipients by Zipf's law.
  */
-#include "store/duckdb/schema.h"
+#include "store/duckdb/layout.h"
 #include "store/fixture.h"
 #include "store/store.h"
 
@@ -217,7 +217,7 @@ static void run_engine(struct maker *maker, const char *dir, size_t rows, size_t
     int64_t closing = clock_monotonic_us();
     store_close(&store);
     storing_us += clock_monotonic_us() - closing;
-    (void)snprintf(path, sizeof path, "%s/events-current.duckdb", dir);
+    fixture_part(dir, ".duckdb", path);
     report("engine", done, making_us, storing_us, times, path, opened_kb);
     free(times.us);
 }
@@ -260,7 +260,7 @@ static void append_value(duckdb_appender appender, const struct event *event,
                                     event_direction_name((enum direction) * (const uint8_t *)field));
         return;
     default:
-        (void)duckdb_append_uhugeint(appender, schema_from_bytes(field));
+        (void)duckdb_append_uhugeint(appender, layout_from_bytes(field));
     }
 }
 
@@ -280,7 +280,7 @@ static void run_bare(struct maker *maker, const char *dir, size_t rows)
         duckdb_connect(database, &connection) != DuckDBSuccess)
         exit(1);
     long opened_kb = resident_kb("VmRSS:");
-    must(schema_ensure(connection, &err), &err);
+    must(layout_create(connection, "bare", &(struct store_part){.id = 1}, &err), &err);
     if (duckdb_appender_create(connection, NULL, "events", &appender) != DuckDBSuccess)
         exit(1);
     size_t done = 0, pending = 0;

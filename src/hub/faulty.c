@@ -112,6 +112,22 @@ static int faulty_checkpoint(struct store *s, struct err *err)
     return rc == 0 ? store_checkpoint(s->inner, err) : rc;
 }
 
+static bool faulty_gap(struct store *s, struct store_cursor *until)
+{
+    return store_gap(s->inner, until);
+}
+
+static int faulty_close_part(struct store *s, struct err *err)
+{
+    return store_close_part(s->inner, err);
+}
+
+static int faulty_parts(struct store *s, int (*each)(void *arg, const struct store_part *part), void *arg,
+                        struct err *err)
+{
+    return store_parts(s->inner, each, arg, err);
+}
+
 static int faulty_query(struct store *s, const struct query *query, struct query_sink *sink, struct err *err)
 {
     return store_query(s->inner, query, sink, err);
@@ -147,6 +163,9 @@ static const struct store_engine faulty_engine = {
     .commit = faulty_commit,
     .rollback = faulty_rollback,
     .checkpoint = faulty_checkpoint,
+    .gap = faulty_gap,
+    .close_part = faulty_close_part,
+    .parts = faulty_parts,
     .query = faulty_query,
     .cancel = faulty_cancel,
     .stats = faulty_stats,

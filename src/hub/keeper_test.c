@@ -65,9 +65,9 @@ static void load_and_die(char *dir, int to)
 static void spoil_wal(const char *store)
 {
     static const char noise[4096] = "no log";
-    char path[600];
+    char path[4096];
     struct stat status;
-    (void)snprintf(path, sizeof path, "%s/events-current.duckdb.wal", store);
+    fixture_part(store, ".duckdb.wal", path);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     assert_true(fd >= 0);
     assert_int_equal(fstat(fd, &status), 0);

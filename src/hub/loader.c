@@ -195,17 +195,21 @@ static int commit(struct loader *l, size_t rows, struct store_cursor cursor, int
 {
     int rc = store_commit(l->options.store, cursor, err);
     if (rc == 0) {
-        l->stored = cursor;
+        if (store_cursor(l->options.store, &l->stored, NULL) != 0) /* at the end of a gap it jumps */
+            l->stored = cursor;
         note_checkpoint(l);
-        note_commit(l, rows, cursor, next_waiting_us);
+        note_commit(l, rows, l->stored, next_waiting_us);
     }
     return rc;
 }
 
-/* One try at the stretch that begins at the stored cursor: at most `limit` rows in one transaction. */
+/* One try at the stretch that begins at the stored cursor: at most `limit` rows in one transaction. Within a
+ * gap of the store it ends where the gap does, also when the journal holds nothing of that any more. */
 static int try_stretch(struct loader *l, struct store_cursor at, size_t limit, size_t *rows, struct err *err)
 {
-    struct store_cursor after = at;
+    struct store_cursor after = at, until;
+    bool gap = store_gap(l->options.store, &until);
+    maker_bound(l->maker, gap ? &until : NULL);
     *rows = 0;
     int rc = maker_seek(l->maker, at, err);
     while (rc == 0 && *rows < limit) {
@@ -218,10 +222,16 @@ static int try_stretch(struct loader *l, struct store_cursor at, size_t limit, s
         if (count > 0)
             rc = store_append(l->options.store, event_batch_rows(l->scratch), count, err);
         *rows += count;
-        if (filled == ERR_END)
-            break;
+        if (filled != ERR_END)
+            continue;
+        if (gap && store_cursor_compare(after, until) < 0)
+            after = until;
+        break;
     }
-    return rc == 0 ? commit(l, *rows, after, 0, err) : rc;
+    rc = rc == 0 ? commit(l, *rows, after, 0, err) : rc;
+    if (rc == 0 && gap && store_cursor_compare(after, until) >= 0)
+        rebuild(l); /* the cursor has jumped */
+    return rc;
 }
 
 /* Waits; longer each time until something succeeds. */
@@ -287,10 +297,31 @@ static void recover_round(struct loader *l, struct store_cursor at, size_t *limi
     (void)back_off(l);
 }
 
+/* Works through all gaps, and through everything else up to `end`, with the maker parked. */
+static void work_through(struct loader *l, size_t limit, struct store_cursor end)
+{
+    struct store_cursor at = {{0, 0}, 0}, until;
+    while (!atomic_load(&l->exchange.stopping)) {
+        struct err err = {0};
+        int rc = store_cursor(l->options.store, &at, &err);
+        if (rc == 0 && !store_gap(l->options.store, &until) && store_cursor_compare(at, end) >= 0)
+            break;
+        if (rc == 0) {
+            recover_round(l, at, &limit);
+        } else {
+            note_error(l, rc, &err);
+            (void)back_off(l);
+        }
+    }
+    maker_bound(l->maker, NULL);
+    if (!atomic_load(&l->exchange.stopping))
+        (void)!maker_seek(l->maker, at, NULL); /* it only notes the place */
+    l->pending = (struct pending){.rows = 0};
+}
+
 /* Works through everything up to where the failed transaction would have ended. */
 static void recover(struct loader *l, int rc, const struct err *err)
 {
-    struct store_cursor at = {{0, 0}, 0}, end = l->pending.after;
     size_t limit = rc == ERR_ENGINE && l->pending.rows > 1 ? l->pending.rows / 2 : l->options.batch_rows;
     note_error(l, rc, err);
     (void)!store_rollback(l->options.store, NULL);
@@ -299,21 +330,23 @@ static void recover(struct loader *l, int rc, const struct err *err)
     l->refused_in_a_row = 0;
     if (rc != ERR_ENGINE)
         (void)back_off(l);
-    while (!atomic_load(&l->exchange.stopping)) {
-        struct err again = {0};
-        rc = store_cursor(l->options.store, &at, &again);
-        if (rc == 0 && store_cursor_compare(at, end) >= 0)
-            break;
-        if (rc == 0) {
-            recover_round(l, at, &limit);
-        } else {
-            note_error(l, rc, &again);
-            (void)back_off(l);
-        }
-    }
-    if (!atomic_load(&l->exchange.stopping))
-        (void)!maker_seek(l->maker, at, NULL); /* it only notes the place */
-    l->pending = (struct pending){.rows = 0};
+    work_through(l, limit, l->pending.after);
+    exchange_unpark(&l->exchange);
+}
+
+/* What the store lost in the middle comes first: the journal holds it no longer than it must. */
+static void fill_gaps(struct loader *l)
+{
+    struct store_cursor until;
+    struct err err = {0};
+    if (!store_gap(l->options.store, &until))
+        return;
+    log_info("loader: the store has lost a part; what the journal still holds of it is read again first");
+    exchange_park(&l->exchange);
+    work_through(l, l->options.batch_rows, (struct store_cursor){{0, 0}, 0});
+    if (!atomic_load(&l->exchange.stopping) && loader_settle(l->options.journal, l->options.store, &err) != 0)
+        log_warning("loader: the store's cursor can't be set [%s]", err_detail(&err));
+    rebuild(l); /* settling may have moved it */
     exchange_unpark(&l->exchange);
 }
 
@@ -394,6 +427,7 @@ static void checkpoint(struct loader *l)
 static void *store_events(void *arg)
 {
     struct loader *l = arg;
+    fill_gaps(l);
     for (bool ended = false; !ended;) {
         struct err err = {0};
         int rc = 0;
@@ -457,8 +491,12 @@ static int start_threads(struct loader *l, struct err *err)
 
 int loader_settle(struct journal *journal, struct store *store, struct err *err)
 {
-    struct store_cursor cursor, back = {journal_opened_at(journal), 0};
-    int rc = store_cursor(store, &cursor, err);
+    struct store_cursor cursor, until, back = {journal_opened_at(journal), 0};
+    int rc = 0;
+    while (rc == 0 && store_gap(store, &until) && store_cursor_compare(until, back) > 0)
+        rc = store_commit(store, until, err); /* of another journal: nothing can fill it */
+    if (rc == 0)
+        rc = store_cursor(store, &cursor, err);
     if (rc != 0 || store_cursor_compare(cursor, back) <= 0)
         return rc;
     bool restored = cursor.pos.segment - back.pos.segment < ONE_JOURNAL_SEGMENTS;

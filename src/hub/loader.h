@@ -10,7 +10,8 @@
  * and when eight in a row were refused each further one waits for the back-off first. A record that can't be
  * read is counted as parse_errors, kept likewise, and passed. Rules are fetched again when account_generation
  * rises. The journal retires behind the store's checkpoint (keeper.h), not behind its cursor: what a damaged
- * log of the store takes back is read again.
+ * log of the store takes back is read again. What the store has lost in the middle (store_gap) is read again
+ * before anything new, as far as the journal reaches.
  */
 #ifndef HUB_LOADER_H
 #define HUB_LOADER_H

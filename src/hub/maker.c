@@ -32,6 +32,8 @@ struct maker {
     struct store_cursor known;  /* failures before it are counted already */
     uint64_t parse_errors;
     uint64_t erased; /* passed because a tombstone covers them */
+    bool bounded;    /* nothing is read from `until` on */
+    struct store_cursor until;
 
     bool open; /* a commit is being read: */
     struct journal_pos next;
@@ -116,6 +118,13 @@ uint64_t maker_erased(const struct maker *maker)
 struct store_cursor maker_cursor(const struct maker *maker)
 {
     return maker->cursor;
+}
+
+void maker_bound(struct maker *maker, const struct store_cursor *until)
+{
+    maker->bounded = until != NULL;
+    if (until != NULL)
+        maker->until = *until;
 }
 
 static void look_at_rules(struct maker *m)
@@ -286,6 +295,8 @@ static int step(struct maker *m, struct event_batch *batch, struct err *err)
         if (rc != 0)
             return rc;
     }
+    if (m->bounded && store_cursor_compare(m->cursor, m->until) >= 0)
+        return ERR_END;
     int rc = 0;
     if (m->waiting || batch_reader_next(m->bodies, &m->record)) {
         rc = make_event(m, batch);
@@ -365,6 +376,7 @@ int maker_rebuild(struct maker *m, struct store_cursor cursor, struct event_batc
 {
     uint64_t start;
     m->known = cursor; /* what lies before was counted in its time */
+    m->bounded = false;
     int rc = find_replay_start(m, cursor.pos, &start, err);
     if (rc == 0)
         rc = maker_seek(m, (struct store_cursor){{start, 0}, 0}, err);

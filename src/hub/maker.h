@@ -42,6 +42,9 @@ MUST_CHECK int maker_rebuild(struct maker *maker, struct store_cursor cursor, st
 MUST_CHECK int maker_fill(struct maker *maker, struct event_batch *batch, size_t max_rows,
                           struct store_cursor *after, struct err *err);
 
+/* What is at *until or behind it is not read (ERR_END) until the bound is taken away (NULL). */
+void maker_bound(struct maker *maker, const struct store_cursor *until);
+
 /* Where the next fill begins. */
 struct store_cursor maker_cursor(const struct maker *maker);
 

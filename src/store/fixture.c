@@ -5,6 +5,7 @@
 #include "store/fixture.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -213,6 +214,24 @@ void fixture_remove(char *dir)
 {
     (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(dir);
+}
+
+void fixture_part(const char *dir, const char *ending, char out[4096])
+{
+    DIR *listing = opendir(dir);
+    char last[256] = "";
+    out[0] = '\0';
+    if (listing == NULL)
+        return;
+    for (const struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+        size_t n = strlen(entry->d_name), tail = strlen(ending);
+        if (strncmp(entry->d_name, "events-", 7) == 0 && n > tail &&
+            strcmp(entry->d_name + n - tail, ending) == 0 && strcmp(entry->d_name, last) > 0)
+            (void)snprintf(last, sizeof last, "%s", entry->d_name);
+    }
+    (void)closedir(listing);
+    if (last[0] != '\0')
+        (void)snprintf(out, 4096, "%s/%s", dir, last);
 }
 
 void fixture_row(struct buf *out, const struct cell *cells, size_t count)

@@ -30,6 +30,10 @@ uint64_t fixture_below(uint64_t *state, uint64_t bound); /* 0 … bound - 1 */
 char *fixture_directory(void);
 void fixture_remove(char *dir);
 
+/* The path of the one file in dir whose name begins with "events-" and ends so (".duckdb", ".duckdb.wal"; the
+ * last by name, when there are several); "" when there is none. */
+void fixture_part(const char *dir, const char *ending, char out[4096]);
+
 /* A row as text: "2026-03-01T00:00:00.000000Z|example.test|NULL" and "|7|3" for the measures behind. */
 void fixture_row(struct buf *out, const struct cell *cells, size_t count);
 

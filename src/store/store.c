@@ -58,6 +58,22 @@ int store_checkpoint(struct store *store, struct err *err)
     return engine_of(store)->checkpoint(store, err);
 }
 
+bool store_gap(struct store *store, struct store_cursor *until)
+{
+    return engine_of(store)->gap(store, until);
+}
+
+int store_close_part(struct store *store, struct err *err)
+{
+    return engine_of(store)->close_part(store, err);
+}
+
+int store_parts(struct store *store, int (*each)(void *arg, const struct store_part *part), void *arg,
+                struct err *err)
+{
+    return engine_of(store)->parts(store, each, arg, err);
+}
+
 int store_query(struct store *store, const struct query *query, struct query_sink *sink, struct err *err)
 {
     int rc = query_check(query, err);

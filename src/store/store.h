@@ -28,8 +28,28 @@ struct store_options {
     uint32_t query_threads; /* questions at once */
 };
 
+/* An engine may keep its rows in parts. Each has what it was given between two cursors: in the journal's
+ * order the parts follow each other without gap or overlap, but where the cursor was set back. One part is
+ * open and takes what is appended. A closed part is never written again; it is replaced as a whole
+ * (store_rewrite_part) by its next generation. The open part is closed when a transaction begins whose first
+ * row has a later month of hub_ts (UTC) than the part's first row had; a clock that steps back changes
+ * nothing. */
+struct store_part {
+    uint64_t id;         /* from 1, in the order of the journal */
+    uint64_t last_id;    /* ids up to it were merged into this one; else id */
+    unsigned generation; /* from 1 */
+    int year;            /* of its first row's hub_ts */
+    int month;           /* 1 to 12 */
+    bool open, ordered;  /* ordered: by tenant, then ts */
+    struct store_cursor begin, end;
+    int64_t min_ts, max_ts; /* 0 without rows, as the next two */
+    int64_t min_hub_ts, max_hub_ts;
+    uint64_t rows;
+    uint64_t bytes; /* on disk */
+};
+
 struct store_stats {
-    uint64_t rows; /* stored, ever */
+    uint64_t rows; /* stored now */
     uint64_t commits, rollbacks;
     uint64_t bytes; /* on disk */
     uint64_t queries, query_errors, queries_running;
@@ -47,6 +67,10 @@ struct store_engine {
     int (*commit)(struct store *store, struct store_cursor cursor, struct err *err);
     int (*rollback)(struct store *store, struct err *err);
     int (*checkpoint)(struct store *store, struct err *err);
+    bool (*gap)(struct store *store, struct store_cursor *until);
+    int (*close_part)(struct store *store, struct err *err);
+    int (*parts)(struct store *store, int (*each)(void *arg, const struct store_part *part), void *arg,
+                 struct err *err);
     int (*query)(struct store *store, const struct query *query, struct query_sink *sink, struct err *err);
     void (*cancel)(struct store *store); /* a question's flag was set: it ends with ERR_CANCELLED */
     void (*stats)(struct store *store, struct store_stats *out);
@@ -57,7 +81,7 @@ struct store_engine {
 MUST_CHECK int store_open(struct store **out, const struct store_options *options, struct err *err);
 void store_close(struct store **store);
 
-/* The last durable cursor; {{0,0},0} in a new store. Any thread. */
+/* The last durable cursor; {{0,0},0} in a new store; within a gap: store_gap. Any thread. */
 MUST_CHECK int store_cursor(struct store *store, struct store_cursor *out, struct err *err);
 /* The cursor of the last checkpoint, never beyond the durable one: what stands before it is still there when
  * the engine's log of its commits is damaged and set aside, so the journal may retire behind it. {{0,0},0}
@@ -67,12 +91,27 @@ MUST_CHECK int store_checkpointed(struct store *store, struct store_cursor *out,
 /* Writer's thread. Rows are copied. All texts are valid UTF-8 (event.h); an engine may check again
  * (ERR_ENGINE). */
 MUST_CHECK int store_append(struct store *store, const struct event *rows, size_t count, struct err *err);
+/* A cursor goes back only by itself (ERR_INVALID with rows, or within a gap). */
 MUST_CHECK int store_commit(struct store *store, struct store_cursor cursor, struct err *err);
 MUST_CHECK int store_rollback(struct store *store, struct err *err);
 /* Writer's thread, when nothing is appended: makes the last commit the checkpoint. Engines also do so by
  * themselves now and then, and when they are closed. ERR_BUSY: not while questions run; try again soon. After
  * any other error the commits stand; the cursor tells. */
 MUST_CHECK int store_checkpoint(struct store *store, struct err *err);
+
+/* Damage may have cost a part in the middle of the journal's order. Then the cursor stands in that gap, at
+ * what is missing, and *until is where the gap ends: rows of what lies behind it must not be appended before
+ * the cursor is there. A commit at or behind *until ends the gap, and the cursor moves on to the next gap or
+ * to the end of all. True while there is a gap. Any thread. */
+bool store_gap(struct store *store, struct store_cursor *until);
+
+/* Writer's thread, when nothing is appended: closes the open part, when it has rows; what is appended from
+ * now on goes into a new one. Errors as store_commit. */
+MUST_CHECK int store_close_part(struct store *store, struct err *err);
+/* Calls each() for every part in the order of the journal, until it answers other than 0 and with its answer.
+ * What it is told is a copy: the store may be written and asked meanwhile. Any thread. ERR_NO_MEMORY. */
+MUST_CHECK int store_parts(struct store *store, int (*each)(void *arg, const struct store_part *part),
+                           void *arg, struct err *err);
 
 /* Any thread; blocks until answered. Runs query_check first, and answers what no engine has to know
  * (refine.h). ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many at once), ERR_LIMIT (memory), or what the sink

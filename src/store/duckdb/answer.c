@@ -7,7 +7,7 @@
 
 #include "store/duckdb/compile.h"
 #include "store/duckdb/fault.h"
-#include "store/duckdb/schema.h"
+#include "store/duckdb/layout.h"
 
 #include <assert.h>
 
@@ -30,7 +30,7 @@ static duckdb_state bind_one(duckdb_prepared_statement prepared, idx_t i, const 
         return duckdb_bind_timestamp(prepared, i, (duckdb_timestamp){param->ts});
     case TYPE_IP:
     case TYPE_ID128:
-        return duckdb_bind_uhugeint(prepared, i, schema_from_bytes(param->bytes));
+        return duckdb_bind_uhugeint(prepared, i, layout_from_bytes(param->bytes));
     default:
         return duckdb_bind_varchar_length(prepared, i, param->text.n > 0 ? param->text.p : "", param->text.n);
     }
@@ -68,7 +68,7 @@ static struct cell text_cell(const char *text)
 static struct cell bytes_cell(struct source *source, idx_t row)
 {
     struct ip bytes;
-    schema_to_bytes(((const duckdb_uhugeint *)source->data)[row], bytes.b);
+    layout_to_bytes(((const duckdb_uhugeint *)source->data)[row], bytes.b);
     if (source->type == TYPE_IP)
         ip_format(&bytes, source->text);
     else
@@ -168,29 +168,41 @@ static int hand_over(struct handing *handing, duckdb_result result, struct err *
     return rc;
 }
 
-int answer(struct pool *pool, const struct query *query, struct query_sink *sink, struct err *err)
+/* Between pool_take and pool_give. */
+static int ask(struct handing *handing, struct snapshot *snapshot, struct err *err)
 {
-    struct handing handing = {.query = query, .sink = sink, .pool = pool};
     struct statement statement;
     duckdb_result result = {0};
-    sink->truncated = false;
-    int rc = compile(query, &statement, err);
+    int rc = compile(handing->query, snapshot->names, snapshot->count, &statement, err);
     if (rc != 0)
         return rc;
-    rc = pool_take(pool, query->timeout_us, query->cancelled, &handing.slot, err);
-    if (rc != 0)
-        goto out;
-    pool_begin(pool, handing.slot);
-    rc = run(handing.slot->connection, &statement, &result, err);
-    pool_end(pool, handing.slot);
+    pool_begin(handing->pool, handing->slot);
+    rc = run(handing->slot->connection, &statement, &result, err);
+    pool_end(handing->pool, handing->slot);
     if (rc == 0)
-        rc = hand_over(&handing, result, err);
-    else if (rc == ERR_CANCELLED && pool_verdict(pool, handing.slot) == ERR_TIMEOUT)
+        rc = hand_over(handing, result, err);
+    else if (rc == ERR_CANCELLED && pool_verdict(handing->pool, handing->slot) == ERR_TIMEOUT)
         rc = err_set(err, ERR_TIMEOUT, "the question took longer than %lld ms; narrow its range or filters",
-                     (long long)(query->timeout_us / 1000));
+                     (long long)(handing->query->timeout_us / 1000));
     duckdb_destroy_result(&result);
-    pool_give(pool, handing.slot);
-out:
     statement_fini(&statement);
+    return rc;
+}
+
+int answer(struct pool *pool, struct parts *parts, const struct query *query, struct query_sink *sink,
+           struct err *err)
+{
+    struct handing handing = {.query = query, .sink = sink, .pool = pool};
+    struct snapshot snapshot;
+    sink->truncated = false;
+    int rc = pool_take(pool, query->timeout_us, query->cancelled, &handing.slot, err);
+    if (rc != 0)
+        return rc;
+    rc = parts_snapshot(parts, query->from - QUERY_MESSAGE_US, query->to + QUERY_MESSAGE_US, &snapshot, err);
+    if (rc == 0) {
+        rc = ask(&handing, &snapshot, err);
+        parts_release(parts, &snapshot);
+    }
+    pool_give(pool, handing.slot);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * compile: see compile.h. The statement's shape:
+ *   events   the rows of all parts asked; DuckDB carries conditions and columns into each of them
  *   asked    the rows asked for, each with its bucket b, dimensions d0…, and what the measures need
  *   sizes    (with bytes) each message's size, from its END-OF-MESSAGE
  *   counted  (with bytes, where a message may have several rows in a group) each message once a group
@@ -78,9 +79,17 @@ static void add_bucket(struct compiler *c)
     add(c, "%s AS b, ", count > 1 ? " END" : "");
 }
 
+static void add_parts(struct compiler *c, const char *const *parts, size_t count)
+{
+    add(c, "WITH events AS NOT MATERIALIZED (");
+    for (size_t i = 0; i < count; i++)
+        add(c, "%sSELECT * FROM %s.events", i > 0 ? " UNION ALL " : "", parts[i]);
+    add(c, "%s)", count == 0 ? "SELECT * FROM memory.events" : ""); /* which has no rows */
+}
+
 static void add_asked(struct compiler *c)
 {
-    add(c, "WITH asked AS NOT MATERIALIZED (SELECT ");
+    add(c, ", asked AS NOT MATERIALIZED (SELECT ");
     if (c->query->interval_us > 0) {
         add(c, "epoch_us(ts) AS u, ");
         add_bucket(c);
@@ -243,7 +252,8 @@ static void add_order(struct compiler *c)
     add(c, " LIMIT %lu", (unsigned long)query->limit + 1);
 }
 
-int compile(const struct query *query, struct statement *out, struct err *err)
+int compile(const struct query *query, const char *const *parts, size_t part_count, struct statement *out,
+            struct err *err)
 {
     struct compiler c = {.query = query, .out = out};
     *out = (struct statement){0};
@@ -255,6 +265,7 @@ int compile(const struct query *query, struct statement *out, struct err *err)
         }
     c.distinct_bytes = c.has_bytes && query_measure_counts(query, MEASURE_bytes) != COUNTS_FIRST;
     c.keys = query->dimension_count + (query->interval_us > 0);
+    add_parts(&c, parts, part_count);
     add_asked(&c);
     if (c.has_bytes)
         add_bytes_tables(&c);

@@ -25,9 +25,11 @@ struct statement {
     size_t param_count, param_room;
 };
 
-/* A checked question. The statement answers with time (BIGINT, when there are buckets), dimensions, measures
- * (UBIGINT), at most limit + 1 rows. ERR_DENIED (no scope), ERR_LIMIT, ERR_NO_MEMORY. */
-MUST_CHECK int compile(const struct query *query, struct statement *out, struct err *err);
+/* A checked question about the rows of the parts that are attached under these names. The statement answers
+ * with time (BIGINT, when there are buckets), dimensions, measures (UBIGINT), at most limit + 1 rows.
+ * ERR_DENIED (no scope), ERR_LIMIT, ERR_NO_MEMORY. */
+MUST_CHECK int compile(const struct query *query, const char *const *parts, size_t part_count,
+                       struct statement *out, struct err *err);
 void statement_fini(struct statement *statement); /* safe on zeroed memory */
 
 #endif

@@ -19,6 +19,8 @@ static struct query *parsed(const char *json)
     return query;
 }
 
+static const char *const parts[] = {"p1g1", "p2g3"};
+
 static size_t count_words(const char *text, const char *words)
 {
     size_t count = 0;
@@ -39,18 +41,23 @@ static const char *const questions[] = {
 };
 /* clang-format on */
 
-/* Every "FROM events" goes on with a condition on tenant bound to 77. */
+/* Every "FROM events" goes on with a condition on tenant bound to 77; beside them there is only what says
+ * that events are the rows of all parts. */
 static void every_read_has_its_tenant(void **state)
 {
     (void)state;
-    static const char read[] = "FROM events", with[] = "FROM events WHERE true AND (tenant IN ($";
+    static const char read[] = "FROM events",
+                      all[] = "WITH events AS NOT MATERIALIZED (SELECT * FROM p1g1.events UNION ALL SELECT * "
+                              "FROM p2g3.events), ",
+                      with[] = "FROM events WHERE true AND (tenant IN ($";
     for (size_t i = 0; i < ARRAY_LENGTH(questions); i++) {
         struct query *query = parsed(questions[i]);
         struct statement statement;
-        assert_int_equal(compile(query, &statement, NULL), 0);
+        assert_int_equal(compile(query, parts, 2, &statement, NULL), 0);
         const char *sql = statement.sql.p;
         assert_true(count_words(sql, read) >= 1);
-        if (count_words(sql, "events") != count_words(sql, with))
+        assert_memory_equal(sql, all, strlen(all));
+        if (count_words(sql + strlen(all), "events") != count_words(sql, with))
             fail_msg("%s", sql);
         for (const char *at = sql; (at = strstr(at, with)) != NULL; at += sizeof with) {
             size_t param = strtoul(at + sizeof with - 1, NULL, 10);
@@ -61,11 +68,11 @@ static void every_read_has_its_tenant(void **state)
         }
         statement_fini(&statement);
         query->scope = QUERY_SCOPE_ALL;
-        assert_int_equal(compile(query, &statement, NULL), 0);
+        assert_int_equal(compile(query, parts, 2, &statement, NULL), 0);
         assert_int_equal(count_words(statement.sql.p, with), 0);
         statement_fini(&statement);
         query->scope = QUERY_SCOPE_UNSET;
-        assert_int_equal(compile(query, &statement, NULL), ERR_DENIED);
+        assert_int_equal(compile(query, parts, 2, &statement, NULL), ERR_DENIED);
         assert_null(statement.sql.p);
         query_destroy(&query);
     }
@@ -83,7 +90,7 @@ static void what_comes_from_outside_is_bound(void **state)
                "{\"column\":\"size\",\"op\":\"range\",\"values\":[4711,null]},"
                "{\"column\":\"direction\",\"values\":[\"in\"]}]}");
     struct statement statement;
-    assert_int_equal(compile(query, &statement, NULL), 0);
+    assert_int_equal(compile(query, parts, 2, &statement, NULL), 0);
     const char *sql = statement.sql.p;
     assert_null(strstr(sql, "OUTSIDE"));
     assert_null(strstr(sql, "4711"));
@@ -109,7 +116,7 @@ static void groups_keep_to_themselves(void **state)
                "{\"column\":\"helo_name\",\"op\":\"contains\",\"values\":[\"OUTSIDE\"]}]}}]},"
                "{\"column\":\"sender\",\"op\":\"empty\"},{\"column\":\"size\",\"op\":\"empty\"}]}");
     struct statement statement;
-    assert_int_equal(compile(query, &statement, NULL), 0);
+    assert_int_equal(compile(query, parts, 2, &statement, NULL), 0);
     const char *sql = statement.sql.p;
     assert_null(strstr(sql, "OUTSIDE"));
     assert_non_null(
@@ -134,7 +141,7 @@ static void a_thousand_values_fit(void **state)
     assert_int_equal(buf_add(&json, "", 1), 0);
     struct query *query = parsed(json.p);
     struct statement statement;
-    assert_int_equal(compile(query, &statement, NULL), 0);
+    assert_int_equal(compile(query, parts, 2, &statement, NULL), 0);
     assert_int_equal(statement.param_count, 2 * QUERY_VALUES + 3 + 4);
     statement_fini(&statement);
     query_destroy(&query);

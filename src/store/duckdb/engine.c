@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * engine: DuckDB behind store.h: one file, one writer, a pool of connections that answer questions. When
- * DuckDB declares its database object dead (it does after some failed writes), the file is opened again: the
- * questions that run are cancelled, new ones wait, and the writer goes on from the stored cursor.
+ * engine: DuckDB behind store.h: a set of files, one writer, a pool of connections that answer questions.
+ * When DuckDB declares its database object dead (it does after some failed writes), all files are opened
+ * again: the questions that run are cancelled, new ones wait, and the writer goes on from the stored cursor.
  */
 #include "base/log.h"
 #include "store/duckdb/answer.h"
@@ -11,44 +11,49 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct store {
     const struct store_engine *engine;
-    struct file file;
+    struct instance instance;
+    struct parts parts;
+    struct place place; /* writer's thread: where rows go */
     struct writer writer;
-    bool broken;           /* the file could not be opened again yet */
+    bool broken;           /* the files could not be opened again yet */
     unsigned held_off;     /* checkpoints in a row that questions did not let through */
+    bool checkpoint_due;   /* of a part that was closed */
     struct pool pool;      /* opened with the store */
-    pthread_mutex_t mutex; /* of the three below */
-    struct store_cursor cursor, checkpointed;
-    uint64_t rows;
+    pthread_mutex_t mutex; /* of the four below, which other threads may know of the writer */
+    struct store_cursor cursor, checkpointed, until;
+    bool gap;
     atomic_uint_least64_t commits, rollbacks, queries, query_errors;
 };
 
-/* What other threads may know of the writer. A cursor that was set back leaves no checkpoint before it. */
+/* Where rows go may have changed. */
 static void publish(struct store *store)
 {
-    bool whole = file_is_whole(&store->file);
+    struct store_cursor checkpointed;
+    parts_place(&store->parts, &store->place);
+    writer_turn(&store->writer, store->place.part);
+    parts_checkpointed(&store->parts, &checkpointed);
     (void)pthread_mutex_lock(&store->mutex);
-    store->cursor = store->writer.cursor;
-    store->rows = store->writer.rows;
-    if (whole)
-        store->checkpointed = store->cursor;
-    else if (store_cursor_compare(store->cursor, store->checkpointed) < 0)
-        store->checkpointed = (struct store_cursor){{0, 0}, 0};
+    store->cursor = store->place.part != NULL ? store->writer.after.end : store->place.begin;
+    store->checkpointed = checkpointed;
+    store->gap = store->place.is_gap;
+    store->until = store->place.until;
     (void)pthread_mutex_unlock(&store->mutex);
 }
 
 static int reopen(struct store *store, struct err *err)
 {
-    log_warning("store: %s is opened again after a fatal error", store->file.path);
+    log_warning("store: %s is opened again after a fatal error", store->instance.dir);
     pool_pause(&store->pool);
     writer_close(&store->writer);
-    file_shut(&store->file);
+    parts_shut(&store->parts, false);
     store->broken = true;
-    int rc = file_reopen(&store->file, err);
+    int rc = parts_open(&store->parts, err);
     if (rc == 0)
-        rc = writer_open(&store->writer, &store->file, err);
+        rc = writer_open(&store->writer, &store->instance, err);
     if (rc != 0)
         return rc; /* questions stay out; the writer's next call tries again */
     store->broken = false;
@@ -57,13 +62,13 @@ static int reopen(struct store *store, struct err *err)
     return 0;
 }
 
-/* Writing lacks memory. Folded, the file has little: it gets all of it. Else questions have it: they go
+/* Writing lacks memory. Folded, DuckDB has little: it gets all of it. Else questions have it: they go
  * first. */
 static int make_room(struct store *store, struct err *err)
 {
     struct err ignored;
-    bool was_unfolded = file_is_unfolded(&store->file);
-    if (!was_unfolded && file_unfold(&store->file, &ignored) == 0)
+    bool was_unfolded = instance_is_unfolded(&store->instance);
+    if (!was_unfolded && instance_unfold(&store->instance, &ignored) == 0)
         return err_set(err, ERR_NO_MEMORY,
                        "duckdb had little memory for writing and has more now; try again");
     pool_interrupt(&store->pool);
@@ -78,12 +83,14 @@ static int after_failure(struct store *store, int rc, struct err *err)
     struct err ignored;
     atomic_fetch_add(&store->rollbacks, 1);
     if (store->writer.fatal && reopen(store, &ignored) != 0)
-        log_error("store: %s can't be opened again (%s); it is tried with the next write", store->file.path,
-                  ignored.detail);
+        log_error("store: %s can't be opened again (%s); it is tried with the next write",
+                  store->instance.dir, ignored.detail);
+    else if (!store->broken)
+        publish(store); /* a part may have been made or closed */
     return rc == ERR_LIMIT ? make_room(store, err) : rc;
 }
 
-/* Opens a broken file again. When that cost commits the caller has to go back to the cursor first. */
+/* Opens broken files again. When that cost commits the caller has to go back to the cursor first. */
 static int mend(struct store *store, struct err *err)
 {
     if (!store->broken)
@@ -91,17 +98,69 @@ static int mend(struct store *store, struct err *err)
     struct store_cursor before = store->cursor;
     int rc = reopen(store, err);
     if (rc == 0 && store_cursor_compare(store->cursor, before) != 0)
-        rc = err_set(err, ERR_IO, "%s lost its last commits; go on from its cursor", store->file.path);
+        rc = err_set(err, ERR_IO, "%s lost its last commits; go on from its cursor", store->instance.dir);
+    return rc;
+}
+
+/* The present part's last commit. Its checkpoint may have to wait for questions. */
+static int close_part(struct store *store, struct err *err)
+{
+    struct part *part = store->place.part;
+    int rc = writer_commit(&store->writer, store->writer.after.end, true, err);
+    if (rc != 0)
+        return rc;
+    parts_publish(&store->parts, part, &store->writer.after);
+    store->checkpoint_due = true;
+    publish(store);
+    return 0;
+}
+
+/* A transaction begins: is there a part for it, and is it of the month of its first row? */
+static int need_part(struct store *store, int64_t hub_ts, struct err *err)
+{
+    const struct part *part = store->place.part;
+    int rc = 0;
+    if (part != NULL && !store->place.is_gap && part->info.rows > 0 &&
+        part_month_compare(&part->info, hub_ts) < 0)
+        rc = close_part(store, err);
+    if (rc == 0 && store->place.part == NULL)
+        rc = parts_make(&store->parts, &store->place, hub_ts, &store->writer.fatal, err);
+    if (rc == 0)
+        writer_turn(&store->writer, store->place.part);
     return rc;
 }
 
 static int duck_append(struct store *store, const struct event *rows, size_t count, struct err *err)
 {
     int rc = mend(store, err);
-    if (rc != 0)
+    if (rc != 0 || count == 0)
         return rc;
-    rc = writer_append(&store->writer, rows, count, err);
+    if (!store->writer.in_transaction)
+        rc = need_part(store, rows[0].hub_ts, err);
+    if (rc == 0)
+        rc = writer_append(&store->writer, rows, count, err);
     return rc != 0 ? after_failure(store, rc, err) : 0;
+}
+
+/* The journal is read again from an earlier place. What was read from there on stays in the parts before. */
+static int set_back(struct store *store, struct store_cursor cursor, struct err *err)
+{
+    if (store->writer.pending > 0 || store->place.is_gap) {
+        writer_rollback(&store->writer);
+        return err_set(err, ERR_INVALID, "the store's cursor goes back only by itself");
+    }
+    int rc = store->place.part != NULL && store->place.part->info.rows > 0 ? close_part(store, err) : 0;
+    if (rc == 0 && store->place.part == NULL)
+        store->place.begin = cursor;
+    return rc;
+}
+
+/* A checkpoint of what was closed, as soon as questions let it through. */
+static int tidy(struct store *store, struct err *err)
+{
+    int rc = parts_checkpoint(&store->parts, true, store->writer.connection, &store->writer.fatal, err);
+    store->checkpoint_due = rc != 0;
+    return store->writer.fatal ? rc : 0;
 }
 
 static int duck_commit(struct store *store, struct store_cursor cursor, struct err *err)
@@ -109,10 +168,21 @@ static int duck_commit(struct store *store, struct store_cursor cursor, struct e
     int rc = mend(store, err);
     if (rc != 0)
         return rc;
-    rc = writer_commit(&store->writer, cursor, err);
+    bool done = store->place.is_gap && store_cursor_compare(cursor, store->place.until) >= 0;
+    if (store_cursor_compare(cursor, store->cursor) < 0)
+        rc = set_back(store, cursor, err);
+    if (rc == 0 && !store->writer.in_transaction)
+        rc = need_part(store, clock_real_us(), err);
+    if (rc == 0)
+        rc = writer_commit(&store->writer, done ? store->place.until : cursor, done, err);
     if (rc != 0)
         return after_failure(store, rc, err);
     atomic_fetch_add(&store->commits, 1);
+    parts_publish(&store->parts, store->place.part, &store->writer.after);
+    store->checkpoint_due = store->checkpoint_due || done;
+    rc = store->checkpoint_due ? tidy(store, err) : 0;
+    if (rc != 0)
+        return after_failure(store, rc, err); /* the commit stands: the cursor tells */
     publish(store);
     return 0;
 }
@@ -131,7 +201,7 @@ static int duck_rollback(struct store *store, struct err *err)
 static int checkpoint_alone(struct store *store, struct err *err)
 {
     pool_drain(&store->pool);
-    int rc = writer_checkpoint(&store->writer, err);
+    int rc = parts_checkpoint(&store->parts, false, store->writer.connection, &store->writer.fatal, err);
     pool_resume(&store->pool);
     return rc;
 }
@@ -142,7 +212,7 @@ static int duck_checkpoint(struct store *store, struct err *err)
     int rc = mend(store, err);
     if (rc != 0)
         return rc;
-    rc = writer_checkpoint(&store->writer, err);
+    rc = parts_checkpoint(&store->parts, false, store->writer.connection, &store->writer.fatal, err);
     if (rc == ERR_BUSY && ++store->held_off >= HELD_OFF_MAX)
         rc = checkpoint_alone(store, err);
     if (rc == ERR_BUSY)
@@ -152,6 +222,45 @@ static int duck_checkpoint(struct store *store, struct err *err)
         return after_failure(store, rc, err);
     publish(store);
     return 0;
+}
+
+static bool duck_gap(struct store *store, struct store_cursor *until)
+{
+    (void)pthread_mutex_lock(&store->mutex);
+    bool gap = store->gap;
+    *until = store->until;
+    (void)pthread_mutex_unlock(&store->mutex);
+    return gap;
+}
+
+/* Whoever asks for this wants to rewrite the part, for which it must be whole: questions wait for a moment.
+ */
+static int duck_close_part(struct store *store, struct err *err)
+{
+    int rc = mend(store, err);
+    if (rc != 0 || store->place.is_gap || store->place.part == NULL || store->place.part->info.rows == 0)
+        return rc;
+    rc = close_part(store, err);
+    if (rc == 0)
+        rc = parts_checkpoint(&store->parts, false, store->writer.connection, &store->writer.fatal, err);
+    if (rc == ERR_BUSY)
+        rc = checkpoint_alone(store, err);
+    if (rc != 0)
+        return after_failure(store, rc, err);
+    publish(store);
+    return 0;
+}
+
+static int duck_parts(struct store *store, int (*each)(void *arg, const struct store_part *part), void *arg,
+                      struct err *err)
+{
+    struct store_part *copies;
+    size_t count;
+    int rc = parts_copy(&store->parts, &copies, &count, err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = each(arg, &copies[i]);
+    free(copies);
+    return rc;
 }
 
 static int duck_checkpointed(struct store *store, struct store_cursor *out, struct err *err)
@@ -176,7 +285,7 @@ static int duck_query(struct store *store, const struct query *query, struct que
                       struct err *err)
 {
     atomic_fetch_add(&store->queries, 1);
-    int rc = answer(&store->pool, query, sink, err);
+    int rc = answer(&store->pool, &store->parts, query, sink, err);
     if (rc != 0)
         atomic_fetch_add(&store->query_errors, 1);
     return rc;
@@ -195,11 +304,8 @@ static void duck_stats(struct store *store, struct store_stats *out)
         .queries = atomic_load(&store->queries),
         .query_errors = atomic_load(&store->query_errors),
         .queries_running = pool_running(&store->pool),
-        .bytes = file_bytes(&store->file),
     };
-    (void)pthread_mutex_lock(&store->mutex);
-    out->rows = store->rows;
-    (void)pthread_mutex_unlock(&store->mutex);
+    parts_sums(&store->parts, &out->rows, &out->bytes);
 }
 
 static void duck_close(struct store **handle)
@@ -208,35 +314,58 @@ static void duck_close(struct store **handle)
     pool_pause(&store->pool);
     pool_close(&store->pool);
     writer_close(&store->writer);
-    file_close(&store->file);
+    parts_shut(&store->parts, !store->broken);
+    parts_fini(&store->parts);
+    instance_fini(&store->instance);
     (void)pthread_mutex_destroy(&store->mutex);
     free(store);
     *handle = NULL;
 }
 
-static int duck_open(struct store **out, const struct store_options *options, struct err *err)
+static int open_store(struct store *store, const struct store_options *options, struct err *err)
 {
-    struct store *store = calloc(1, sizeof *store);
-    if (store == NULL)
-        return err_set(err, ERR_NO_MEMORY, "out of memory");
-    store->engine = &duckdb_engine;
-    int rc = file_open(&store->file, options, err);
+    int rc = parts_open(&store->parts, err);
     if (rc != 0)
-        goto free_store;
-    rc = writer_open(&store->writer, &store->file, err);
+        return rc;
+    rc = writer_open(&store->writer, &store->instance, err);
     if (rc != 0)
-        goto close_file;
-    rc = pool_open(&store->pool, &store->file, options->query_threads, err);
+        goto shut_parts;
+    rc = pool_open(&store->pool, &store->instance, options->query_threads, err);
     if (rc != 0)
         goto close_writer;
     (void)pthread_mutex_init(&store->mutex, NULL);
     publish(store);
-    *out = store;
     return 0;
 close_writer:
     writer_close(&store->writer);
-close_file:
-    file_close(&store->file);
+shut_parts:
+    parts_shut(&store->parts, false);
+    return rc;
+}
+
+static int duck_open(struct store **out, const struct store_options *options, struct err *err)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        return err_set(err, ERR_NO_MEMORY, "out of memory");
+    store->engine = &duckdb_engine;
+    int rc = instance_init(&store->instance, options->dir, "tmp", options->memory_bytes,
+                           cores < 1 ? 1 : (uint32_t)cores, err);
+    if (rc != 0)
+        goto free_store;
+    rc = parts_init(&store->parts, &store->instance, err);
+    if (rc != 0)
+        goto fini_instance;
+    rc = open_store(store, options, err);
+    if (rc != 0)
+        goto fini_parts;
+    *out = store;
+    return 0;
+fini_parts:
+    parts_fini(&store->parts);
+fini_instance:
+    instance_fini(&store->instance);
 free_store:
     free(store);
     return rc;
@@ -252,6 +381,9 @@ const struct store_engine duckdb_engine = {
     .commit = duck_commit,
     .rollback = duck_rollback,
     .checkpoint = duck_checkpoint,
+    .gap = duck_gap,
+    .close_part = duck_close_part,
+    .parts = duck_parts,
     .query = duck_query,
     .cancel = duck_cancel,
     .stats = duck_stats,

@@ -4,7 +4,7 @@
  */
 #include "store/duckdb/fill.h"
 
-#include "store/duckdb/schema.h"
+#include "store/duckdb/layout.h"
 
 #include <assert.h>
 
@@ -50,7 +50,7 @@ static int fill_ID128(struct target *target, const char *field, size_t count)
 {
     duckdb_uhugeint *out = target->data;
     for (size_t i = 0; i < count; i++, field += sizeof(struct event)) {
-        out[i] = schema_from_bytes((const uint8_t *)field);
+        out[i] = layout_from_bytes((const uint8_t *)field);
         if (target->validity != NULL && out[i].upper == 0 && out[i].lower == 0)
             set_null(target, i);
     }

@@ -51,10 +51,10 @@ static void *watchdog(void *arg)
     return NULL;
 }
 
-int pool_open(struct pool *pool, struct file *file, uint32_t slots, struct err *err)
+int pool_open(struct pool *pool, struct instance *instance, uint32_t slots, struct err *err)
 {
     pthread_condattr_t monotonic;
-    *pool = (struct pool){.file = file,
+    *pool = (struct pool){.instance = instance,
                           .slots_count = slots < 1            ? 1
                                          : slots > POOL_SLOTS ? POOL_SLOTS
                                                               : slots};
@@ -124,8 +124,8 @@ int pool_take(struct pool *pool, int64_t timeout_us, const atomic_bool *wish, st
         rc = err_set(err, ERR_BUSY, "the store is busy with itself; ask again");
     else if (slot == NULL)
         rc = err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
-    else if ((rc = file_unfold(pool->file, err)) == 0 && slot->connection == NULL)
-        rc = file_connect(pool->file, &slot->connection, err);
+    else if ((rc = instance_unfold(pool->instance, err)) == 0 && slot->connection == NULL)
+        rc = instance_connect(pool->instance, &slot->connection, err);
     if (rc == 0) {
         slot->busy = true;
         slot->executing = slot->overdue = slot->cancelled = false;

@@ -6,7 +6,8 @@
 #ifndef STORE_DUCKDB_POOL_H
 #define STORE_DUCKDB_POOL_H
 
-#include "store/duckdb/file.h"
+#include "base/clock.h"
+#include "store/duckdb/instance.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,7 +23,7 @@ struct pool_slot {
 };
 
 struct pool {
-    struct file *file; /* borrowed */
+    struct instance *instance; /* borrowed */
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* a slot became free, executing or cancelled, or the pool stops */
     pthread_t watchdog;
@@ -31,7 +32,7 @@ struct pool {
     struct pool_slot slots[POOL_SLOTS];
 };
 
-MUST_CHECK int pool_open(struct pool *pool, struct file *file, uint32_t slots, struct err *err);
+MUST_CHECK int pool_open(struct pool *pool, struct instance *instance, uint32_t slots, struct err *err);
 void pool_close(struct pool *pool); /* no question may be running */
 
 /* A slot of one's own until pool_give. The question is cancelled once *wish (may be NULL) is true and

@@ -10,6 +10,7 @@
 
 #include "store/duckdb/fault.h"
 #include "store/duckdb/fill.h"
+#include "store/duckdb/layout.h"
 
 #include <assert.h>
 
@@ -31,7 +32,8 @@ static int open_appender(struct writer *writer, struct err *err)
 {
     if (writer->appender != NULL)
         return 0;
-    if (duckdb_appender_create(writer->connection, NULL, "events", &writer->appender) != DuckDBSuccess) {
+    if (duckdb_appender_create_ext(writer->connection, writer->part->name, NULL, "events",
+                                   &writer->appender) != DuckDBSuccess) {
         int rc = from_appender(writer, err);
         (void)duckdb_appender_destroy(&writer->appender);
         return rc;
@@ -48,6 +50,8 @@ void writer_rollback(struct writer *writer)
     writer->in_transaction = false;
     writer->unflushed = 0;
     writer->pending = 0;
+    if (writer->part != NULL)
+        writer->after = writer->part->info;
 }
 
 static int failed(struct writer *writer, int rc)
@@ -87,6 +91,24 @@ static int append_some(struct writer *writer, const struct event *rows, size_t c
     return writer->unflushed >= FLUSH_ROWS ? flush(writer, err) : 0;
 }
 
+static void widen(int64_t *least, int64_t *most, int64_t ts, bool first)
+{
+    *least = first || ts < *least ? ts : *least;
+    *most = first || ts > *most ? ts : *most;
+}
+
+static void note_rows(struct store_part *part, const struct event *rows, size_t count)
+{
+    if (part->rows == 0)
+        part_month(rows[0].hub_ts, &part->year, &part->month);
+    for (size_t i = 0; i < count; i++) {
+        bool first = part->rows == 0 && i == 0;
+        widen(&part->min_ts, &part->max_ts, rows[i].ts, first);
+        widen(&part->min_hub_ts, &part->max_hub_ts, rows[i].hub_ts, first);
+    }
+    part->rows += count;
+}
+
 int writer_append(struct writer *writer, const struct event *rows, size_t count, struct err *err)
 {
     int rc = begin(writer, err);
@@ -95,101 +117,47 @@ int writer_append(struct writer *writer, const struct event *rows, size_t count,
         rc = append_some(writer, rows + done, some, err);
         done += some;
     }
-    return rc != 0 ? failed(writer, rc) : 0;
+    if (rc != 0)
+        return failed(writer, rc);
+    if (count > 0)
+        note_rows(&writer->after, rows, count);
+    return 0;
 }
 
-static int move_cursor(struct writer *writer, struct store_cursor cursor, struct err *err)
+int writer_commit(struct writer *writer, struct store_cursor cursor, bool close, struct err *err)
 {
-    duckdb_result result = {0};
-    duckdb_prepared_statement move = writer->move;
-    int rc = 0;
-    if (duckdb_bind_uint64(move, 1, cursor.pos.segment) != DuckDBSuccess ||
-        duckdb_bind_uint64(move, 2, cursor.pos.offset) != DuckDBSuccess ||
-        duckdb_bind_uint32(move, 3, cursor.skip) != DuckDBSuccess ||
-        duckdb_bind_uint64(move, 4, writer->rows + writer->pending) != DuckDBSuccess)
-        return err_set(err, ERR_ENGINE, "duckdb: the cursor can't be bound");
-    if (duckdb_execute_prepared(move, &result) != DuckDBSuccess) {
-        const char *text = duckdb_result_error(&result);
-        if (fault_is_fatal(duckdb_result_error_type(&result), text))
-            writer->fatal = true;
-        rc = fault_set(err, duckdb_result_error_type(&result), "duckdb cursor", text);
-    }
-    duckdb_destroy_result(&result);
-    return rc;
-}
-
-int writer_commit(struct writer *writer, struct store_cursor cursor, struct err *err)
-{
+    struct store_part *after = &writer->after;
     int rc = begin(writer, err);
     if (rc == 0)
         rc = flush(writer, err);
+    after->end = cursor;
+    after->open = !close;
+    if (after->rows == 0 && store_cursor_compare(cursor, after->begin) < 0)
+        after->begin = cursor;
     if (rc == 0)
-        rc = move_cursor(writer, cursor, err);
+        rc = layout_write(writer->connection, writer->part->name, after, &writer->fatal, err);
     if (rc == 0 && (rc = fault_run(writer->connection, "COMMIT", NULL, err)) != 0)
         writer->fatal = true;
     if (rc != 0)
         return failed(writer, rc);
     writer->in_transaction = false;
-    writer->rows += writer->pending;
     writer->pending = 0;
-    writer->cursor = cursor;
     return 0;
 }
 
-int writer_checkpoint(struct writer *writer, struct err *err)
+void writer_turn(struct writer *writer, struct part *part)
 {
     assert(!writer->in_transaction);
-    int rc = fault_run(writer->connection, "CHECKPOINT", &writer->fatal, err);
-    /* Not even begun (one that fails is fatal): a question has run since before the last commit, and DuckDB
-     * keeps what it may still look at. */
-    if (rc == ERR_ENGINE && !writer->fatal)
-        rc = err_set(err, ERR_BUSY, "no checkpoint can be made while questions run");
-    return rc;
+    if (writer->part != part)
+        (void)duckdb_appender_destroy(&writer->appender);
+    writer->part = part;
+    writer->after = part != NULL ? part->info : (struct store_part){.id = 0};
 }
 
-static uint64_t cell_u64(duckdb_data_chunk chunk, idx_t column)
-{
-    return *(uint64_t *)duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, column));
-}
-
-static int read_cursor(struct writer *writer, struct err *err)
-{
-    duckdb_result result;
-    int rc = 0;
-    if (duckdb_query(writer->connection, "SELECT segment, \"offset\", skip::UBIGINT, total FROM loaded",
-                     &result) != DuckDBSuccess) {
-        rc = fault_set(err, duckdb_result_error_type(&result), "duckdb cursor", duckdb_result_error(&result));
-        duckdb_destroy_result(&result);
-        return rc;
-    }
-    duckdb_data_chunk chunk = duckdb_fetch_chunk(result);
-    if (chunk == NULL || duckdb_data_chunk_get_size(chunk) != 1) {
-        rc = err_set(err, ERR_CORRUPT,
-                     "the store's cursor is missing; move the store's file away, it is rebuilt");
-    } else {
-        writer->cursor.pos.segment = cell_u64(chunk, 0);
-        writer->cursor.pos.offset = cell_u64(chunk, 1);
-        writer->cursor.skip = (uint32_t)cell_u64(chunk, 2);
-        writer->rows = cell_u64(chunk, 3);
-    }
-    duckdb_destroy_data_chunk(&chunk);
-    duckdb_destroy_result(&result);
-    return rc;
-}
-
-int writer_open(struct writer *writer, struct file *file, struct err *err)
+int writer_open(struct writer *writer, struct instance *instance, struct err *err)
 {
     *writer = (struct writer){0};
-    int rc = file_connect(file, &writer->connection, err);
-    if (rc == 0)
-        rc = read_cursor(writer, err);
-    if (rc == 0 && duckdb_prepare(writer->connection,
-                                  "UPDATE loaded SET segment = $1, \"offset\" = $2, skip = $3, total = $4",
-                                  &writer->move) != DuckDBSuccess)
-        rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb cursor", duckdb_prepare_error(writer->move));
-    if (rc != 0)
-        writer_close(writer);
-    return rc;
+    return instance_connect(instance, &writer->connection, err);
 }
 
 void writer_close(struct writer *writer)
@@ -198,6 +166,5 @@ void writer_close(struct writer *writer)
         writer_rollback(writer);
     (void)duckdb_appender_destroy(&writer->appender);
     duckdb_destroy_data_chunk(&writer->chunk);
-    duckdb_destroy_prepare(&writer->move);
     duckdb_disconnect(&writer->connection);
 }

@@ -135,6 +135,31 @@ static int null_checkpoint(struct store *store, struct err *err)
     return 0;
 }
 
+static bool null_gap(struct store *store, struct store_cursor *until)
+{
+    (void)store;
+    (void)until;
+    return false;
+}
+
+static int null_close_part(struct store *store, struct err *err)
+{
+    (void)store;
+    (void)err;
+    return 0;
+}
+
+/* What keeps no rows has no parts. */
+static int null_parts(struct store *store, int (*each)(void *arg, const struct store_part *part), void *arg,
+                      struct err *err)
+{
+    (void)store;
+    (void)each;
+    (void)arg;
+    (void)err;
+    return 0;
+}
+
 static int null_query(struct store *store, const struct query *query, struct query_sink *sink,
                       struct err *err)
 {
@@ -219,6 +244,9 @@ const struct store_engine null_engine = {
     .commit = null_commit,
     .rollback = null_rollback,
     .checkpoint = null_checkpoint,
+    .gap = null_gap,
+    .close_part = null_close_part,
+    .parts = null_parts,
     .query = null_query,
     .cancel = null_cancel,
     .stats = null_stats,

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * parts: the set of files that make up the store: found and attached at open (damage is set aside, the WAL
+ * first, then the file; older generations and unfinished files are removed), added to by the writer, replaced
+ * by rewriting, lent to questions as snapshots. A file that was replaced is detached and unlinked with its
+ * last reader.
+ *
+ * Two locks: `change` is held while files are attached, detached or renamed, `mutex` for moments only, for
+ * the list and what is in struct part. Whoever needs both takes change first. Any thread, unless it says so.
+ */
+#ifndef STORE_DUCKDB_PARTS_H
+#define STORE_DUCKDB_PARTS_H
+
+#include "store/duckdb/instance.h"
+#include "store/duckdb/part.h"
+
+enum { PARTS_MAX = 512 }; /* each holds a descriptor and its metadata */
+
+struct parts {
+    struct instance *instance;    /* borrowed; opened and shut with the files */
+    int lock;                     /* descriptor of DIR/lock: one process owns the directory */
+    bool opened;                  /* once; what is unfinished is this process's from then on */
+    duckdb_connection connection; /* of change */
+    pthread_mutex_t change, mutex;
+    struct part *list[PARTS_MAX]; /* by id; under mutex */
+    size_t count;
+};
+
+/* Makes and locks the directory. ERR_BUSY (another process), ERR_DENIED, ERR_IO. */
+MUST_CHECK int parts_init(struct parts *parts, struct instance *instance, struct err *err);
+void parts_fini(struct parts *parts);
+
+/* Opens the instance and attaches all files. A file of the release before is taken over. ERR_BUSY,
+ * ERR_DENIED, ERR_FULL, ERR_VERSION, ERR_LIMIT (too many), ERR_EXISTS, ERR_IO, ERR_ENGINE. */
+MUST_CHECK int parts_open(struct parts *parts, struct err *err);
+/* Nobody reads or writes. With checkpoint the WALs are emptied first, where that works. */
+void parts_shut(struct parts *parts, bool checkpoint);
+
+/* Where what is read from the journal goes now. */
+struct place {
+    struct part *part; /* NULL: to be made (parts_make) */
+    uint64_t id;       /* of the part, to be made or not */
+    struct store_cursor begin;
+    bool is_gap;
+    struct store_cursor until; /* of a gap */
+};
+void parts_place(struct parts *parts, struct place *out);
+/* Makes the part of a place, beginning at place->begin, with the month of hub_ts. Writer's thread. ERR_LIMIT
+ * (too many), or as part_attach. */
+MUST_CHECK int parts_make(struct parts *parts, struct place *place, int64_t hub_ts, bool *fatal,
+                          struct err *err);
+
+/* What the writer committed. */
+void parts_publish(struct parts *parts, struct part *part, const struct store_part *info);
+/* Tries to make a checkpoint of all that are not in their files, or of those that are closed. ERR_BUSY:
+ * questions run on one. Writer's thread. */
+MUST_CHECK int parts_checkpoint(struct parts *parts, bool closed_only, duckdb_connection connection,
+                                bool *fatal, struct err *err);
+/* What stands before it in the journal is in the files, where it was not lost. */
+void parts_checkpointed(struct parts *parts, struct store_cursor *out);
+
+void parts_sums(struct parts *parts, uint64_t *rows, uint64_t *bytes);
+/* Copies of all, malloc'd. ERR_NO_MEMORY. */
+MUST_CHECK int parts_copy(struct parts *parts, struct store_part **out, size_t *count, struct err *err);
+
+/* The parts that may have rows with ts in [from, to). Released before the instance is shut. ERR_NO_MEMORY. */
+struct snapshot {
+    const char **names; /* that they are attached under */
+    size_t count;
+    struct part **parts;
+};
+MUST_CHECK int parts_snapshot(struct parts *parts, int64_t from, int64_t to, struct snapshot *out,
+                              struct err *err);
+void parts_release(struct parts *parts, struct snapshot *snapshot);
+
+#endif
