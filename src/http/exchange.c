@@ -148,6 +148,19 @@ static void end_orphan(struct exchange *exchange)
     http_free_when_done(http);
 }
 
+/* Its handler, wherever it was, is done with it. */
+static void finished(struct exchange *exchange)
+{
+    exchange->shared_reply = exchange->reply.body.capacity;
+    exchange->http->replies_bytes += exchange->shared_reply;
+    if (exchange->owner != NULL) {
+        answered(exchange);
+    } else {
+        exchange_count(exchange);
+        end_orphan(exchange);
+    }
+}
+
 static void worked(uv_work_t *request, int status)
 {
     struct exchange *exchange = exchange_of(request);
@@ -155,15 +168,8 @@ static void worked(uv_work_t *request, int status)
     (void)status;
     struct http *http = exchange->http;
     http->working--;
-    exchange->shared_reply = exchange->reply.body.capacity;
-    http->replies_bytes += exchange->shared_reply;
     start_next(http);
-    if (exchange->owner != NULL) {
-        answered(exchange);
-    } else {
-        exchange_count(exchange);
-        end_orphan(exchange);
-    }
+    finished(exchange);
 }
 
 static void give_to_worker(struct exchange *exchange)
@@ -211,6 +217,26 @@ static void wait_for_worker(struct exchange *exchange)
     http->waiting++;
 }
 
+static void start_later(struct exchange *exchange)
+{
+    exchange->state = WORKING;
+    exchange->request.later = (struct http_later *)exchange;
+    exchange->http->laters++;
+    handle(exchange);
+}
+
+void http_finish(struct http_later *later)
+{
+    struct exchange *exchange = (struct exchange *)later;
+    bell_ring(&exchange->http->bell, exchange);
+}
+
+static void end_later(struct exchange *exchange)
+{
+    exchange->http->laters--;
+    finished(exchange);
+}
+
 static void start_stream(struct exchange *exchange)
 {
     struct http *http = exchange->http;
@@ -244,6 +270,8 @@ void exchange_start(struct exchange *exchange, const struct ip *peer)
     } else if (http->waiting >= HTTP_WAITING || http->replies_bytes > HTTP_REPLIES_BYTES) {
         exchange_refuse(exchange, 503, "too much is being asked at once: try again in a second");
         answered(exchange);
+    } else if ((exchange->route->flags & HTTP_LATER) != 0) {
+        start_later(exchange);
     } else if (http->working >= http->options.workers) {
         wait_for_worker(exchange);
     } else {
@@ -272,6 +300,10 @@ static void stream_ended(struct exchange *exchange)
 
 void exchange_heard(struct exchange *exchange)
 {
+    if ((exchange->route->flags & HTTP_LATER) != 0) {
+        end_later(exchange);
+        return;
+    }
     if (exchange->owner != NULL && stream_begins(exchange->stream, &exchange->reply))
         exchange->state = BEGUN;
     if (stream_over(exchange->stream))

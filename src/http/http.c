@@ -15,7 +15,8 @@ static void on_bell_closed(struct bell *bell)
 
 void http_free_when_done(struct http *http)
 {
-    if (http->closing && http->connections == NULL && http->working == 0 && http->streams == 0)
+    if (http->closing && http->connections == NULL && http->working == 0 && http->streams == 0 &&
+        http->laters == 0)
         bell_close(&http->bell, on_bell_closed);
 }
 

@@ -37,8 +37,9 @@ enum {
 };
 
 struct http_stream;
+struct http_later; /* a request whose reply comes later (HTTP_LATER) */
 
-/* Lent to a handler until it returns. */
+/* Lent to a handler until it returns; with HTTP_LATER until http_finish(). */
 struct http_request {
     const struct http_head *head;
     struct slice method; /* GET for HEAD, too */
@@ -48,6 +49,7 @@ struct http_request {
     atomic_bool
         *gone; /* nobody waits for the answer any more: ask it while you work, see http_options.cancel */
     struct http_stream *stream; /* of an HTTP_STREAM route, else NULL */
+    struct http_later *later;   /* of an HTTP_LATER route, else NULL */
 };
 
 /* Filled by a handler; at first 200 without a body. A status of 400 and more with a JSON object for body gets
@@ -74,11 +76,16 @@ void http_problem(struct http_reply *reply, int status, const char *detail);
 MUST_CHECK int http_stream_write(struct http_stream *stream, const void *bytes, size_t n);
 MUST_CHECK int http_stream_wait(struct http_stream *stream, uint64_t ms);
 
+/* The reply is filled: it is sent, if somebody still waits for it. Once for each request of HTTP_LATER, on
+ * any thread; request and reply are gone then. The server lives until the last of them. */
+void http_finish(struct http_later *later);
+
 enum http_route_flags {
     HTTP_BEARER = 1, /* without "Authorization: Bearer …" it is 401 before the body is read */
     HTTP_QUICK = 2,  /* answers at once from memory, on the loop: it works while all workers are busy */
     HTTP_JSON = 4,   /* a body has to be application/json (415) */
     HTTP_STREAM = 8, /* its handler may write the reply piece by piece (http_stream_write) */
+    HTTP_LATER = 32, /* its handler runs on the loop and returns at once; http_finish() ends the request */
 };
 
 /* path: as base/pattern.h; of two routes that fit the first is taken. Texts outlive the server. */

@@ -93,7 +93,7 @@ struct http {
     struct http_options options;
     struct connection *connections;
     struct exchange *first, **last; /* waiting */
-    unsigned waiting, working, streams;
+    unsigned waiting, working, streams, laters;
     struct bell bell;
     size_t bodies_bytes, replies_bytes;
     uint64_t id_seed, id_count;

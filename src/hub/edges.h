@@ -17,6 +17,8 @@ enum {
 #define EDGES_SILENT_US                                                                                      \
     (INT64_C(60) * 1000000) /* who is silent for longer is shown as gone: six keepalives */
 
+enum edge_transport { EDGE_BY_ZMQ, EDGE_BY_HTTPS, EDGE_BY_LINES }; /* lines: a program, no policy-proxy */
+
 struct session;
 
 struct edge {
@@ -28,6 +30,7 @@ struct edge {
     struct session *session;                                             /* the live one, or NULL */
     char host[FRAME_HOST_BYTES + 1], software[FRAME_SOFTWARE_BYTES + 1]; /* UTF-8 */
     struct ip peer;
+    enum edge_transport transport;
     struct epoch present, before; /* of the last two processes that greeted */
     int64_t seen_us;              /* hub's clock; 0: not since the hub's start */
     int64_t clock_offset_us;

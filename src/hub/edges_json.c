@@ -65,6 +65,14 @@ static int set_figures(json_t *object, const struct edge *edge)
     return rc;
 }
 
+/* How it was heard last; null: not since the hub's start. */
+static json_t *transport_of(const struct edge *edge)
+{
+    static const char *const names[] = {
+        [EDGE_BY_ZMQ] = "zmq", [EDGE_BY_HTTPS] = "https", [EDGE_BY_LINES] = "lines"};
+    return edge->seen_us != 0 ? json_string(names[edge->transport]) : json_null();
+}
+
 static json_t *edge_object(const struct edge *edge, int64_t now_us)
 {
     char address[IP_TEXT_BYTES] = "";
@@ -80,6 +88,7 @@ static json_t *edge_object(const struct edge *edge, int64_t now_us)
     rc |= json_object_set_new(object, "host", json_string(edge->host));
     rc |= json_object_set_new(object, "version", json_string(edge->software));
     rc |= json_object_set_new(object, "address", json_string(address));
+    rc |= json_object_set_new(object, "transport", transport_of(edge));
     rc |= set_time(object, "last_seen", edge->seen_us);
     rc |= json_object_set_new(object, "clock_offset_us", json_integer(edge->clock_offset_us));
     rc |= set_progress(object, edge);

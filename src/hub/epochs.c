@@ -167,6 +167,22 @@ uint64_t epochs_last(const struct epochs *epochs, const struct epoch *epoch)
     return item != NULL ? item->last : 0;
 }
 
+bool epochs_knows(const struct epochs *epochs, const struct epoch *epoch)
+{
+    return find(epochs, epoch) != NULL;
+}
+
+bool epochs_full(const struct epochs *epochs)
+{
+    return epochs->count >= EPOCHS_MAX;
+}
+
+uint64_t epochs_staged(const struct epochs *epochs, const struct epoch *epoch)
+{
+    const struct epochs_item *item = find(epochs, epoch);
+    return item != NULL ? item->staged_last : 0;
+}
+
 /* ---- snapshot -------------------------------------------------------------------------------- */
 
 static void encode_item(const struct epochs_item *item, struct bytes_writer *w)

@@ -65,6 +65,10 @@ void epochs_confirm(struct epochs *epochs);
 void epochs_unstage(struct epochs *epochs);
 uint64_t epochs_last(const struct epochs *epochs, const struct epoch *epoch); /* confirmed; 0: nothing */
 
+bool epochs_knows(const struct epochs *epochs, const struct epoch *epoch);
+bool epochs_full(const struct epochs *epochs); /* one more makes it forget another */
+uint64_t epochs_staged(const struct epochs *epochs, const struct epoch *epoch); /* appended; 0: nothing */
+
 /* The snapshot of one edge. ERR_CORRUPT, ERR_NO_MEMORY; what was read before an error is kept. */
 void epochs_encode(const struct epochs *epochs, struct bytes_writer *w);
 MUST_CHECK int epochs_decode(struct epochs *epochs, struct bytes_reader *r);

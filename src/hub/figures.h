@@ -8,6 +8,7 @@
 
 #include "control.h"
 #include "direct.h"
+#include "ingest.h"
 #include "loader.h"
 #include "receive.h"
 #include "web.h"
@@ -20,6 +21,7 @@ struct figures {
     struct control_stats control;
     struct direct_stats direct;
     struct web_stats http;
+    struct ingest_stats ingest;
     bool store_open;
     int64_t uptime_us;
     const char *engine;

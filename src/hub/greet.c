@@ -66,6 +66,8 @@ static struct verdict judge(struct intake *in, const struct peer *peer, struct s
 {
     struct err err = {0};
     struct verdict verdict = judge_stranger(in, peer, api_key, key);
+    if (verdict.code == 0 && peer->api_key.p != NULL && !slice_equal(peer->api_key, api_key))
+        refuse(&verdict, REFUSAL_KEY, "the request has another API key than its HELLO");
     if (verdict.code != 0)
         return verdict;
     if (!edges_admit(in->edges, key->tenant, slice_of(edge))) { /* before it takes a line among the pins */
@@ -106,6 +108,7 @@ static void note_hello(struct edge *edge, const struct peer *peer, const struct 
     remember_text(hello->host, edge->host, sizeof edge->host);
     remember_text(hello->software, edge->software, sizeof edge->software);
     edge->peer = peer->address;
+    edge->transport = peer->route.socket == ROUTE_HTTPS ? EDGE_BY_HTTPS : EDGE_BY_ZMQ;
     edge->figures = hello->figures;
     edge->seen_us = edge->figures_us = clock_real_us();
     if (__builtin_sub_overflow(hello->clock_us, edge->seen_us, &edge->clock_offset_us))

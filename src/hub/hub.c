@@ -41,6 +41,7 @@ struct hub {
     _Atomic(struct loader *) loader;
     struct control *control;
     struct scrape *scrape;
+    struct ingest *ingest;
     struct web *web; /* NULL: no http */
     struct signals *signals;
     struct ticker *watchdog, *retry;
@@ -79,6 +80,8 @@ static void take_figures(struct hub *hub, struct figures *out)
         direct_get_stats(hub->direct, &out->direct);
     if (hub->web != NULL)
         web_get_stats(hub->web, &out->http);
+    if (hub->ingest != NULL)
+        ingest_get_stats(hub->ingest, &out->ingest);
     if (store != NULL)
         store_get_stats(store, &out->store);
     pthread_mutex_lock(&hub->lock);
@@ -320,15 +323,19 @@ static int say_ready(void *arg, char *why, size_t size)
 
 static int start_web(struct hub *hub, const struct api_context *context, struct err *err)
 {
+    if (hub->settings->http[0] == '\0')
+        return 0;
+    int rc = ingest_start(&hub->ingest, hub->receive, hub->paths.account, err);
     struct web_options options = {
         .settings = hub->settings,
         .account_path = hub->paths.account,
+        .ingest = hub->ingest,
         .context = *context,
         .ready = say_ready,
         .metrics = write_metrics,
         .arg = hub,
     };
-    return hub->settings->http[0] != '\0' ? web_open(&hub->web, &hub->loop, &options, err) : 0;
+    return rc == 0 ? web_open(&hub->web, &hub->loop, &options, err) : rc;
 }
 
 static int start_loop_parts(struct hub *hub, struct err *err)
@@ -385,6 +392,7 @@ static void stop(struct hub *hub)
     signals_close(&hub->signals);
     (void)uv_run(&hub->loop, UV_RUN_DEFAULT); /* until the last handler is back */
     web_destroy(&hub->web);
+    ingest_stop(&hub->ingest);
     direct_stop(&hub->direct); /* while there is one to hand over to */
     receive_stop(&hub->receive);
     loader = atomic_exchange(&hub->loader, NULL);

@@ -118,6 +118,18 @@ static int64_t clock_offset(const struct frame_batch *batch, int64_t now_us)
     return batch->clock_offset_us > lowest ? batch->clock_offset_us : lowest;
 }
 
+int intake_append(struct intake *in, struct commit *commit, uint64_t *seq, struct err *err)
+{
+    buf_clear(&in->commit);
+    int rc = commit_encode(commit, &in->commit);
+    if (rc != 0)
+        return err_set(err, rc, "a batch cannot be encoded: %s", err_text(rc));
+    pthread_mutex_unlock(&in->lock);
+    rc = journal_append(in->journal, COMMIT_BATCH, commit->hub_ts, buf_slice(&in->commit), seq, err);
+    pthread_mutex_lock(&in->lock);
+    return rc;
+}
+
 static int append(struct intake *in, const struct session *session, const struct frame_batch *batch,
                   uint64_t *seq, struct err *err)
 {
@@ -133,14 +145,7 @@ static int append(struct intake *in, const struct session *session, const struct
                             .peer = session->peer,
                             .body = batch->body};
     session->edge->clock_offset_us = commit.clock_offset_us;
-    buf_clear(&in->commit);
-    int rc = commit_encode(&commit, &in->commit);
-    if (rc != 0)
-        return err_set(err, rc, "a batch cannot be encoded: %s", err_text(rc));
-    pthread_mutex_unlock(&in->lock);
-    rc = journal_append(in->journal, COMMIT_BATCH, now_us, buf_slice(&in->commit), seq, err);
-    pthread_mutex_lock(&in->lock);
-    return rc;
+    return intake_append(in, &commit, seq, err);
 }
 
 static void journal_failed(struct intake *in, const struct err *err)
@@ -185,7 +190,10 @@ static void give_up_lost(struct intake *in)
     for (size_t i = 0; i < in->ack_count; i++) {
         const struct intake_ack ack = in->acks[i];
         if (is_lost(&ack, first)) {
-            send_back(in, &ack);
+            if (ack.of_strand)
+                intake_strand_lost(in, &in->acks[i]);
+            else
+                send_back(in, &ack);
             lost += ack.seq != 0;
             continue;
         }
@@ -201,6 +209,12 @@ static void give_up_lost(struct intake *in)
                 lost);
 }
 
+void intake_append_failed(struct intake *in, const struct err *err)
+{
+    journal_failed(in, err);
+    give_up_lost(in);
+}
+
 static void take_new(struct intake *in, struct session *session, const struct frame_batch *batch,
                      const struct epochs_batch *identity)
 {
@@ -210,9 +224,8 @@ static void take_new(struct intake *in, struct session *session, const struct fr
     if (rc == 0)
         rc = append(in, session, batch, &seq, &err);
     if (rc != 0) {
-        journal_failed(in, &err);
         intake_expel(in, session, batch->greeting, REFUSAL_FULL, frame_refusal_text(REFUSAL_FULL));
-        give_up_lost(in);
+        intake_append_failed(in, &err);
         return;
     }
     epochs_stage(&session->edge->epochs, identity);
@@ -221,7 +234,7 @@ static void take_new(struct intake *in, struct session *session, const struct fr
     ack_later(in, session, identity, seq, batch->body.n);
 }
 
-static void forked(struct intake *in, struct session *session, const struct frame_batch *batch)
+void intake_forked(struct intake *in, uint32_t tenant, const char *edge, const struct epochs_batch *batch)
 {
     char epoch[2 * JOURNAL_EPOCH_BYTES + 1], detail[256];
     struct err err;
@@ -229,9 +242,15 @@ static void forked(struct intake *in, struct session *session, const struct fram
     (void)snprintf(detail, sizeof detail, "epoch=%s first_seq=%llu count=%u", epoch,
                    (unsigned long long)batch->first_seq, batch->count);
     in->stats.forked++;
-    if (account_audit(in->account, session->tenant, session->edge->id, "wire.forked", detail, &err) != 0)
+    if (account_audit(in->account, tenant, edge, "wire.forked", detail, &err) != 0)
         log_warning("audit line cannot be written: look after the control data [%s]", err_detail(&err));
-    intake_expel(in, session, batch->greeting, REFUSAL_FORKED,
+}
+
+static void forked(struct intake *in, struct session *session, const struct epochs_batch *batch,
+                   uint32_t greeting)
+{
+    intake_forked(in, session->tenant, session->edge->id, batch);
+    intake_expel(in, session, greeting, REFUSAL_FORKED,
                  "other records were stored under the same identity: a copied spool, or tampering");
 }
 
@@ -265,7 +284,7 @@ static void take_batch(struct intake *in, const struct peer *peer, const struct 
         intake_expel(in, session, batch->greeting, REFUSAL_RESYNC, "part of the batch is stored: greet anew");
         break;
     case EPOCHS_FORKED:
-        forked(in, session, batch);
+        forked(in, session, &identity, batch->greeting);
         break;
     }
 }
@@ -310,6 +329,11 @@ static void take_garbage(struct intake *in, const struct peer *peer, int rc)
  * stored twice.
  */
 
+bool intake_waits(const struct intake *in)
+{
+    return in->ack_count > 0;
+}
+
 bool intake_full(const struct intake *in)
 {
     return in->ack_count == INTAKE_ROUND;
@@ -318,7 +342,11 @@ bool intake_full(const struct intake *in)
 static void ack_all(struct intake *in)
 {
     for (size_t i = 0; i < in->ack_count; i++) {
-        const struct intake_ack *ack = &in->acks[i];
+        struct intake_ack *ack = &in->acks[i];
+        if (ack->of_strand) {
+            intake_strand_committed(in, ack);
+            continue;
+        }
         const struct frame_progress progress = {ack->batch.epoch,
                                                 ack->batch.first_seq + ack->batch.count - 1};
         struct frame frame = {.type = FRAME_ACK, .ack = {ack->greeting, progress}};

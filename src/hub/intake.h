@@ -9,7 +9,8 @@
  * probe BATCH    codec, session, greeting, body, journal, what is known    ACK after the fdatasync STATUS
  * codec, session, greeting                                  SEEN BYE      codec, session, greeting none; the
  * session ends Anything else, and any check that fails: REFUSE, a counter, the refusal log. A batch is known
- * by whom it came from through its session, never through its bytes.
+ * by whom it came from through its session, never through its bytes. Strands come from other programs, by
+ * HTTP (ingest.h), without a session: their tenant is that of the API key that the request had.
  */
 #ifndef HUB_INTAKE_H
 #define HUB_INTAKE_H
@@ -30,6 +31,32 @@ struct peer {
     struct route route;
     struct ip address;
     char curve_key[CURVE_Z85_BYTES];
+    struct slice api_key; /* that the request came with, by HTTPS: HELLO has to have the same; p NULL: none */
+};
+
+/* Events of another program (no edge), consecutive in one of its streams: a batch whose seqs are the
+ * program's own and whose epoch is a hash of the stream's name. `after` is the seq that comes before the
+ * first: it has to be where the stream stands, so that a seq at or below that is known to be stored (or to be
+ * none), and what is sent again in other portions is stored once. */
+enum strand_verdict {
+    STRAND_WAITING,
+    STRAND_ACCEPTED, /* durable */
+    STRAND_KNOWN,    /* durable before */
+    STRAND_PARTLY,   /* known up to stands_at: send what is behind it as a strand of its own */
+    STRAND_REFUSED   /* code, reason */
+};
+
+struct strand {
+    uint32_t tenant;
+    char source[BATCH_EDGE_BYTES + 1]; /* the edge that the events are shown under */
+    uint64_t after;
+    struct epochs_batch identity;
+    struct slice body; /* batch.h */
+    /* the answer: */
+    enum strand_verdict verdict;
+    uint64_t stands_at;
+    enum refusal code;
+    char reason[FRAME_REASON_BYTES + 1];
 };
 
 /* Loads the snapshot from options->state_dir and replays the journal behind it. Errors as account_open,
@@ -43,8 +70,13 @@ void intake_close(struct intake **intake);
 /* May this address shake hands once more? Refusals are counted and logged. */
 bool intake_knock(struct intake *intake, const struct ip *address);
 void intake_frame(struct intake *intake, const struct peer *peer, struct slice bytes);
-bool intake_full(const struct intake *intake); /* INTAKE_ROUND batches wait: commit before the next frame */
-void intake_commit(struct intake *intake);     /* nothing to do when nothing waits */
+/* Judges it now, answers at once or with the commit that covers it: it stays where it is until it has a
+ * verdict or is forgotten. */
+void intake_strand(struct intake *intake, const struct ip *address, struct strand *strand);
+void intake_forget_strand(struct intake *intake, const struct strand *strand);
+bool intake_waits(const struct intake *intake); /* something waits for a commit */
+bool intake_full(const struct intake *intake);  /* INTAKE_ROUND batches wait: commit before the next frame */
+void intake_commit(struct intake *intake);      /* nothing to do when nothing waits */
 /* Looks after sessions and snapshot; true: call again soon, there is more. */
 bool intake_tick(struct intake *intake);
 

@@ -24,6 +24,8 @@ struct intake_ack {
     uint64_t seq; /* of its journal record; 0: the batch was known, this is but another ack */
     size_t bytes; /* of its body */
     struct edge *edge;
+    struct strand *strand; /* gets a verdict instead of an answer; NULL: an edge's, or forgotten */
+    bool of_strand;
 };
 
 /* The owner's thread holds the lock while it changes anything, but never while it waits for the disk: others
@@ -63,6 +65,17 @@ void intake_refuse(struct intake *intake, const struct peer *peer, uint32_t gree
                    struct slice edge, const char *reason);
 void intake_expel(struct intake *intake, struct session *session, uint32_t greeting, enum refusal code,
                   const char *reason);
+
+/* Appends a batch to the journal; the lock is let go meanwhile. commit->hub_ts is set here. */
+MUST_CHECK int intake_append(struct intake *intake, struct commit *commit, uint64_t *seq, struct err *err);
+/* It failed: says so, and gives up what the disk took (nothing of it was acked). */
+void intake_append_failed(struct intake *intake, const struct err *err);
+void intake_forked(struct intake *intake, uint32_t tenant, const char *edge,
+                   const struct epochs_batch *batch); /* counts and audits */
+
+/* strand.c */
+void intake_strand_committed(struct intake *intake, struct intake_ack *ack);
+void intake_strand_lost(struct intake *intake, struct intake_ack *ack);
 
 /* greet.c */
 void intake_greet(struct intake *intake, const struct peer *peer, const struct frame_hello *hello);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "intake.h"
+#include "post.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -31,6 +32,7 @@ struct receive {
     struct curve_keys keys;
     struct intake *intake;
     void *zap, *sockets[SOCKETS];
+    struct posts posts;
     int wake_fd;
     atomic_bool stop;
     pthread_t thread;
@@ -85,6 +87,10 @@ static void send_answers(struct receive *r)
     struct route route;
     struct slice bytes;
     while (intake_answer(r->intake, &route, &bytes)) {
+        if (route.socket == ROUTE_HTTPS) {
+            posts_answer(&r->posts, &route, bytes);
+            continue;
+        }
         void *socket = r->sockets[route.socket];
         if (zmq_send(socket, route.id, route.bytes, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0)
             (void)zmq_send(socket, bytes.p, bytes.n, ZMQ_DONTWAIT);
@@ -107,7 +113,7 @@ static void answer_zap(struct receive *r)
 static bool round_of(struct receive *r)
 {
     int messages = 0;
-    bool any = true;
+    bool posted = posts_take(&r->posts, r->intake), any = true;
     while (any && messages < ROUND_MESSAGES) {
         any = false;
         for (uint8_t i = 0; i < SOCKETS; i++)
@@ -120,7 +126,15 @@ static bool round_of(struct receive *r)
     }
     intake_commit(r->intake);
     send_answers(r);
-    return any;
+    posts_settle(&r->posts, r->intake);
+    return any || posted;
+}
+
+static void drain_wake(const struct receive *r)
+{
+    uint64_t count;
+    ssize_t n = read(r->wake_fd, &count, sizeof count);
+    (void)n;
 }
 
 static void *run(void *arg)
@@ -135,12 +149,14 @@ static void *run(void *arg)
             {r->sockets[1], 0, ZMQ_POLLIN, 0},
         };
         (void)zmq_poll(items, r->sockets[1] != NULL ? 4 : 3, more ? 0 : POLL_MS);
+        drain_wake(r);
         answer_zap(r);
         more = round_of(r);
         more |= intake_tick(r->intake);
         send_answers(r);
     }
     (void)round_of(r);
+    posts_close(&r->posts, r->intake);
     return NULL;
 }
 
@@ -203,6 +219,7 @@ static void close_all(struct receive *r)
     intake_close(&r->intake);
     if (r->wake_fd >= 0)
         (void)close(r->wake_fd);
+    posts_fini(&r->posts);
     free(r);
 }
 
@@ -213,6 +230,7 @@ int receive_start(struct receive **out, const struct receive_options *options, s
     if (r == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the receiver");
     r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    posts_init(&r->posts, r->wake_fd);
     int rc = r->wake_fd < 0 ? err_errno(err, errno, "eventfd") : 0;
     if (rc == 0)
         rc = curve_keys_load(&r->keys, options->key_file, err);
@@ -258,4 +276,14 @@ int receive_edges(struct receive *receive, uint32_t tenant, struct buf *json)
 void receive_public_key(struct receive *receive, char z85[CURVE_Z85_BYTES])
 {
     memcpy(z85, receive->keys.public_key, CURVE_Z85_BYTES);
+}
+
+int receive_post(struct receive *receive, struct post *post)
+{
+    return posts_put(&receive->posts, post);
+}
+
+int receive_share(const struct receive *receive, const char *edge_key_z85, struct parcel_secret *out)
+{
+    return parcel_share(out, receive->keys.secret_key, edge_key_z85);
 }

@@ -30,8 +30,9 @@ struct receive_stats {
     uint64_t sessions; /* now */
     uint64_t hellos, welcomes, refusals, bad_frames, batches, records, bytes, duplicates, forked, gaps,
         gap_records, acks;
-    uint64_t handshakes_refused; /* of addresses that had too many without a known API key (knocks.h) */
-    uint64_t journal_errors;     /* appends or fdatasyncs that failed; nothing of them was acked */
+    uint64_t strands, strands_refused; /* batches of other programs' events; the former are among batches */
+    uint64_t handshakes_refused;       /* of addresses that had too many without a known API key (knocks.h) */
+    uint64_t journal_errors;           /* appends or fdatasyncs that failed; nothing of them was acked */
 };
 
 /* Binds, starts the thread. The journal (to be opened with keep_unretired: a full one is not acked for) is
@@ -43,12 +44,21 @@ MUST_CHECK int receive_start(struct receive **out, const struct receive_options 
 void receive_stop(struct receive **receive);
 void receive_get_stats(struct receive *receive, struct receive_stats *out);
 /* JSON array of edges: id, tenant, connected (it has a session and was heard within the last minute),
- * gone_since (else: when it was last heard), run_twice, host, version, address, last_seen, clock_offset_us,
- * epoch (hexadecimal or null), last_seq, records, gaps, gap_records, and the figures that the edge sent
- * (wire/frame.h: depth, spool_bytes, dropped, …, lag_us) with as_of, when it sent them. Times are RFC 3339 or
- * null; the figures are null when there are none since the hub's start. Appends to json. Any thread.
- * ERR_LIMIT. */
+ * gone_since (else: when it was last heard), run_twice, host, version, address, transport, last_seen,
+ * clock_offset_us, epoch (hexadecimal or null), last_seq, records, gaps, gap_records, and the figures that
+ * the edge sent (wire/frame.h: depth, spool_bytes, dropped, …, lag_us) with as_of, when it sent them. Times
+ * are RFC 3339 or null; the figures are null when there are none since the hub's start. Appends to json. Any
+ * thread. ERR_LIMIT. */
 MUST_CHECK int receive_edges(struct receive *receive, uint32_t tenant /* 0: all */, struct buf *json);
 void receive_public_key(struct receive *receive, char z85[41]);
+
+/* What came by HTTP (post.h). Any thread; post->done is called on the receiving thread, once, unless this
+ * fails. ERR_BUSY, ERR_CANCELLED. */
+struct post;
+MUST_CHECK int receive_post(struct receive *receive, struct post *post);
+/* What this hub's CURVE key shares with an edge's (wire/parcel.h). ERR_INVALID. */
+struct parcel_secret;
+MUST_CHECK int receive_share(const struct receive *receive, const char *edge_key_z85,
+                             struct parcel_secret *out);
 
 #endif

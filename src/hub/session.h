@@ -9,9 +9,10 @@
 #include "edges.h"
 #include "wire/curve.h"
 
-enum { SESSION_ROUTE_BYTES = 255 };
+enum { SESSION_ROUTE_BYTES = 255, ROUTE_HTTPS = 255 };
 
-/* Where an answer goes: which socket, and libzmq's name of the connection on it. */
+/* Where an answer goes: which socket, and libzmq's name of the connection on it; or ROUTE_HTTPS and the name
+ * of an edge's link, of whose parcels one at a time is here (post.h). */
 struct route {
     uint8_t socket, bytes;
     uint8_t id[SESSION_ROUTE_BYTES];

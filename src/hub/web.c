@@ -197,12 +197,19 @@ static void serve_metrics(void *arg, const struct http_request *request, struct 
         http_problem(reply, 500, "the figures don't fit");
 }
 
+static void serve_ingest(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    struct web *web = arg;
+    ingest_handle(web->options.ingest, request, reply);
+}
+
 static void add_routes(struct web *web)
 {
     static const struct http_route own[] = {
         {"GET", "/healthz", 0, HTTP_QUICK, serve_healthz},
         {"GET", "/readyz", 0, HTTP_QUICK, serve_readyz},
         {"GET", "/metrics", 0, HTTP_QUICK, serve_metrics},
+        {"POST", "/api/v1/ingest", INGEST_BODY_BYTES, HTTP_BEARER | HTTP_LATER, serve_ingest},
     };
     struct api_route route;
     memcpy(web->routes, own, sizeof own);

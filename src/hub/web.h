@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "http/http.h"
+#include "ingest.h"
 
 enum { WEB_REQUEST_BEYOND_MS = 10000 }; /* queue and handler together, beyond a question's own time limit */
 
@@ -22,6 +23,7 @@ struct web_stats { /* see struct http_counters */
 struct web_options {
     const struct hub_config *settings;
     const char *account_path;   /* outlives the web */
+    struct ingest *ingest;      /* for POST /api/v1/ingest */
     struct api_context context; /* account and store are ignored, see web_set_store */
     /* Loop thread. ready: 0, or not, with why. */
     int (*ready)(void *arg, char *why, size_t size);
