@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * columns_doc: prints docs/reference/event.md from the one table of columns; with a file name it compares
+ * columns_doc: prints docs/reference/event.md from the tables of columns; with a file name it compares
  * instead and fails when they differ.
  */
 #include "base/buf.h"
@@ -25,6 +25,7 @@ static const char *type_text(enum column_type type)
         [TYPE_ID128] = "128-bit identity",
         [TYPE_DIRECTION] = "direction",
         [TYPE_STAGE] = "stage",
+        [TYPE_NETWORK] = "network",
     };
     return texts[type];
 }
@@ -43,6 +44,22 @@ static int print_columns(struct buf *doc)
     for (size_t i = 0; rc == 0 && i < COLUMN_COUNT; i++) {
         const struct column_info *c = &event_columns[i];
         rc = buf_addf(doc, "| `%s` | %s | %s | %s | %s |\n", c->name, type_text(c->type),
+                      c->nullable ? "yes" : "no", c->source, c->doc);
+    }
+    return rc;
+}
+
+static int print_derived(struct buf *doc)
+{
+    int rc = buf_add_slice(
+        doc, SLICE("\n## Derived columns\n\n"
+                   "Not stored and in no list of events: questions make them of a column when they group or\n"
+                   "filter by them (`src/event/derived.def`). Times follow the question's `timezone`.\n\n"
+                   "| column | type | may be absent | made of | what it is |\n"
+                   "|---|---|---|---|---|\n"));
+    for (size_t i = COLUMN_COUNT + 1; rc == 0 && i < COLUMN_END; i++) {
+        const struct column_info *c = &event_columns[i];
+        rc = buf_addf(doc, "| `%s` | %s | %s | `%s` | %s |\n", c->name, type_text(c->type),
                       c->nullable ? "yes" : "no", c->source, c->doc);
     }
     return rc;
@@ -80,7 +97,7 @@ int main(int argc, char **argv)
 {
     struct buf doc;
     buf_init(&doc, DOC_BYTES);
-    if (print_columns(&doc) != 0 || print_names(&doc) != 0)
+    if (print_columns(&doc) != 0 || print_derived(&doc) != 0 || print_names(&doc) != 0)
         return EXIT_FAILURE;
     int status = EXIT_SUCCESS;
     if (argc > 1)

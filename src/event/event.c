@@ -7,13 +7,17 @@
 #include <assert.h>
 #include <xxhash.h>
 
-const struct column_info event_columns[COLUMN_COUNT] = {
+const struct column_info event_columns[COLUMN_END] = {
 #define NEVER    false
 #define NULLABLE true
 #define COLUMN(name, type, absent, source, doc)                                                              \
-    [COLUMN_##name] = {#name, TYPE_##type, absent, source, doc, offsetof(struct event, name)},
+    [COLUMN_##name] = {#name, TYPE_##type, absent, source, doc, offsetof(struct event, name), COLUMN_##name},
 #include "columns.def"
 #undef COLUMN
+#define DERIVED(name, type, absent, of, doc)                                                                 \
+    [COLUMN_##name] = {#name, TYPE_##type, absent, #of, doc, offsetof(struct event, of), COLUMN_##of},
+#include "derived.def"
+#undef DERIVED
 #undef NEVER
 #undef NULLABLE
 };
@@ -27,8 +31,8 @@ static const struct slice direction_names[DIRECTION_COUNT] = {EVENT_DIRECTIONS(X
 
 int event_column(struct slice name, enum column *out)
 {
-    for (enum column column = 0; column < COLUMN_COUNT; column++)
-        if (slice_equal(name, slice_of(event_columns[column].name))) {
+    for (unsigned column = 0; column < COLUMN_END; column++)
+        if (event_column_is(column) && slice_equal(name, slice_of(event_columns[column].name))) {
             *out = column;
             return 0;
         }

@@ -67,7 +67,11 @@ enum column {
 #define COLUMN(name, type, absent, source, doc) COLUMN_##name,
 #include "columns.def"
 #undef COLUMN
-    COLUMN_COUNT
+    COLUMN_COUNT, /* of those that struct event has; no column itself */
+#define DERIVED(name, type, absent, of, doc) COLUMN_##name,
+#include "derived.def"
+#undef DERIVED
+    COLUMN_END
 };
 
 enum column_type {
@@ -81,7 +85,8 @@ enum column_type {
     TYPE_IP,
     TYPE_ID128,
     TYPE_DIRECTION,
-    TYPE_STAGE
+    TYPE_STAGE,
+    TYPE_NETWORK /* derived only */
 };
 
 struct column_info {
@@ -89,13 +94,22 @@ struct column_info {
     enum column_type type;
     bool nullable;
     const char *source, *doc;
-    size_t offset; /* of the field in struct event */
+    size_t offset;  /* of the field in struct event; of a derived column: of what it is made of */
+    enum column of; /* what a derived column is made of; of the others itself */
 };
 
-extern const struct column_info event_columns[COLUMN_COUNT];
+extern const struct column_info event_columns[COLUMN_END];
 
-/* The column of that name, or ERR_NOT_FOUND. */
+/* The column of that name, a derived one too, or ERR_NOT_FOUND. */
 MUST_CHECK int event_column(struct slice name, enum column *out);
+static inline bool event_column_is(unsigned column) /* is there one of that number? */
+{
+    return column < COLUMN_END && column != COLUMN_COUNT;
+}
+static inline bool event_column_is_derived(enum column column)
+{
+    return column > COLUMN_COUNT;
+}
 const char *event_stage_name(enum stage stage);             /* static */
 const char *event_direction_name(enum direction direction); /* static */
 MUST_CHECK int event_direction_parse(struct slice name, enum direction *out);

@@ -24,6 +24,7 @@ static const unsigned ops_of_type[] = {
     [TYPE_ID128] = MATCH,
     [TYPE_DIRECTION] = MATCH,
     [TYPE_STAGE] = MATCH,
+    [TYPE_NETWORK] = MATCH,
 };
 
 static const struct {
@@ -222,6 +223,7 @@ static bool value_fits(enum column column, enum query_op op, const struct query_
     case TYPE_IP:
         return op != OP_CIDR || value->prefix.bits <= 128;
     case TYPE_ID128:
+    case TYPE_NETWORK:
         return true;
     default:
         return value->u64 <= value_max(column);
@@ -241,7 +243,7 @@ static int check_test(const struct query *query, size_t i, struct err *err)
 {
     const struct query_filter *filter = &query->filters[i];
     size_t count = filter->value_count;
-    if (filter->column >= COLUMN_COUNT || filter->op >= OP_COUNT ||
+    if (!event_column_is(filter->column) || filter->op >= OP_COUNT ||
         !(ops_of(filter->column) & 1U << filter->op))
         return err_set(err, ERR_INVALID, "where: filter %zu: the operator does not fit the column", i);
     if (count < values_of_op[filter->op].min || count > values_of_op[filter->op].max ||

@@ -4,79 +4,34 @@
  */
 #include "query/match.h"
 
+#include "query/derive.h"
 #include "query/filter.h"
 
 #include <stdlib.h>
 
-static const void *field_of(const struct event *event, enum column column)
+static bool equals(const struct query_value *own, enum column column, const struct query_value *value)
 {
-    return (const char *)event + event_columns[column].offset;
-}
-
-/* Of a number, a flag or an enum. */
-static uint64_t number_of(const void *field, enum column_type type)
-{
-    switch (type) {
-    case TYPE_U16:
-        return *(const uint16_t *)field;
-    case TYPE_U32:
-        return *(const uint32_t *)field;
-    case TYPE_U64:
-        return *(const uint64_t *)field;
-    default: /* BOOL, U8, enums */
-        return *(const uint8_t *)field;
-    }
-}
-
-static bool is_absent(const struct event *event, enum column column)
-{
-    static const uint8_t zero[16];
-    const struct column_info *info = &event_columns[column];
-    const void *field = field_of(event, column);
-    if (!info->nullable)
-        return false;
-    switch (info->type) {
-    case TYPE_TEXT:
-        return ((const struct slice *)field)->n == 0;
-    case TYPE_IP:
-    case TYPE_ID128:
-        return memcmp(field, zero, sizeof zero) == 0;
-    case TYPE_TS:
-    case TYPE_BOOL:
-        return false;
-    default:
-        return number_of(field, info->type) == 0;
-    }
-}
-
-/* Of an event that has one. */
-static bool equals(const struct event *event, enum column column, const struct query_value *value)
-{
-    const void *field = field_of(event, column);
     switch (event_columns[column].type) {
     case TYPE_TEXT:
-        return slice_equal(*(const struct slice *)field, value->text);
+        return slice_equal(own->text, value->text);
     case TYPE_TS:
-        return *(const int64_t *)field == value->ts;
+        return own->ts == value->ts;
     case TYPE_IP:
-        return memcmp(field, value->ip.b, sizeof value->ip.b) == 0;
+    case TYPE_NETWORK:
+        return ip_compare(&own->ip, &value->ip) == 0;
     case TYPE_ID128:
-        return memcmp(field, value->id.b, sizeof value->id.b) == 0;
+        return memcmp(own->id.b, value->id.b, sizeof value->id.b) == 0;
     default:
-        return number_of(field, event_columns[column].type) == value->u64;
+        return own->u64 == value->u64;
     }
 }
 
-static bool lies_within(const struct event *event, enum column column, const struct query_value *values)
+static bool lies_within(const struct query_value *own, enum column column, const struct query_value *values)
 {
     const struct query_value *from = &values[0], *to = &values[1];
-    const void *field = field_of(event, column);
-    if (event_columns[column].type == TYPE_TS) {
-        int64_t ts = *(const int64_t *)field;
-        return (from->absent || ts >= from->ts) && (to->absent || ts < to->ts);
-    }
-    uint64_t number = number_of(field, event_columns[column].type);
-    return (from->absent || number >= from->u64) && (to->absent || number < to->u64);
+    if (event_columns[column].type == TYPE_TS)
+        return (from->absent || own->ts >= from->ts) && (to->absent || own->ts < to->ts);
+    return (from->absent || own->u64 >= from->u64) && (to->absent || own->u64 < to->u64);
 }
 
 static bool contains(struct slice text, struct slice part)
@@ -84,25 +39,22 @@ static bool contains(struct slice text, struct slice part)
     return part.n <= text.n && memmem(text.p, text.n, part.p, part.n) != NULL;
 }
 
-static bool fits_value(const struct event *event, const struct query_filter *filter,
+/* own: of an event that has one. */
+static bool fits_value(const struct query_value *own, const struct query_filter *filter,
                        const struct query_value *value)
 {
-    const void *field = field_of(event, filter->column);
-    struct slice text = {NULL, 0};
-    if (event_columns[filter->column].type == TYPE_TEXT)
-        text = *(const struct slice *)field;
+    struct slice text = own->text, part = value->text;
     switch (filter->op) {
     case OP_PREFIX:
-        return text.n >= value->text.n && memcmp(text.p, value->text.p, value->text.n) == 0;
+        return text.n >= part.n && memcmp(text.p, part.p, part.n) == 0;
     case OP_SUFFIX:
-        return text.n >= value->text.n &&
-               memcmp(text.p + text.n - value->text.n, value->text.p, value->text.n) == 0;
+        return text.n >= part.n && memcmp(text.p + text.n - part.n, part.p, part.n) == 0;
     case OP_CONTAINS:
-        return contains(text, value->text);
+        return contains(text, part);
     case OP_CIDR:
-        return ip_prefix_contains(&value->prefix, field);
+        return ip_prefix_contains(&value->prefix, &own->ip);
     default:
-        return !value->absent && equals(event, filter->column, value);
+        return !value->absent && equals(own, filter->column, value);
     }
 }
 
@@ -110,13 +62,15 @@ static bool test_holds(const struct query *query, const struct query_filter *fil
                        const struct event *event)
 {
     const struct query_value *values = query->values + filter->first_value;
-    bool absent = is_absent(event, filter->column), any = false;
+    struct query_value own;
+    bool any = false;
+    query_value_of(query, event, filter->column, &own);
     if (filter->op == OP_EMPTY)
-        return absent;
+        return own.absent;
     if (filter->op == OP_RANGE)
-        return !absent && lies_within(event, filter->column, values);
+        return !own.absent && lies_within(&own, filter->column, values);
     for (size_t i = 0; !any && i < filter->value_count; i++)
-        any = absent ? values[i].absent : fits_value(event, filter, &values[i]);
+        any = own.absent ? values[i].absent : fits_value(&own, filter, &values[i]);
     return filter->op == OP_NE ? !any : any;
 }
 

@@ -93,13 +93,17 @@ void query_column_name(const struct query *query, size_t i, char out[QUERY_COLUM
 
 static bool is_recipient_column(enum column column)
 {
+    column = event_columns[column].of;
     return column == COLUMN_recipient || column == COLUMN_recipient_domain || column == COLUMN_direction;
 }
 
-/* Columns whose value is not the same for all events of one message. */
+/* Columns whose value is not the same for all events of one message. Parts of the time are none, as buckets
+ * are none: a message belongs to the time of its first event. */
 static bool is_event_column(enum column column)
 {
-    switch (column) {
+    if (event_column_is_derived(column) && event_columns[column].of == COLUMN_ts)
+        return false;
+    switch (event_columns[column].of) {
     case COLUMN_seq:
     case COLUMN_edge_ts:
     case COLUMN_hub_ts:
@@ -178,7 +182,7 @@ static int check_counts(const struct query *query, struct err *err)
         if (query->measures[i] >= MEASURE_COUNT)
             return err_set(err, ERR_INVALID, "measures[%zu]: no such measure", i);
     for (size_t i = 0; i < query->dimension_count; i++)
-        if (query->dimensions[i] >= COLUMN_COUNT)
+        if (!event_column_is(query->dimensions[i]))
             return err_set(err, ERR_INVALID, "by[%zu]: no such column", i);
         else if (is_measured(query, event_columns[query->dimensions[i]].name))
             return err_set(err, ERR_INVALID, "by[%zu]: a measure of the same name is asked for", i);

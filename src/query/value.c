@@ -6,6 +6,8 @@
  */
 #include "query/value.h"
 
+#include "query/derive.h"
+
 #include <stdio.h>
 
 const char *value_shown(const char *text)
@@ -60,6 +62,9 @@ const char *value_expected(enum column column, enum query_op op)
     case TYPE_IP:
         return op == OP_CIDR ? "a network such as 192.0.2.0/24 or 2001:db8::/32, host bits 0"
                              : "an IPv4 or IPv6 address";
+    case TYPE_NETWORK:
+        return column == COLUMN_client_block ? "a network of /16 (IPv4) or /48 (IPv6)"
+                                             : "a network of /24 (IPv4) or /64 (IPv6)";
     case TYPE_ID128:
         return "32 hexadecimal digits";
     case TYPE_DIRECTION:
@@ -106,9 +111,21 @@ static int parse_text(enum column column, struct slice text, struct buf *into, s
     if (rc != 0)
         return rc;
     *out = (struct slice){at, text.n};
-    if (column == COLUMN_sender_domain || column == COLUMN_recipient_domain)
+    enum column of = event_columns[column].of;
+    if (of == COLUMN_sender_domain || of == COLUMN_recipient_domain)
         text_lower(*out, at); /* as they are stored */
     return 0;
+}
+
+/* One of those that the column has: of its length. */
+static int parse_network(enum column column, struct slice text, struct ip *out)
+{
+    struct ip_prefix prefix;
+    int rc = ip_prefix_parse(text, &prefix);
+    if (rc != 0)
+        return rc;
+    *out = prefix.net;
+    return prefix.bits == query_network_bits(column, ip_is_v4(out)) ? 0 : ERR_INVALID;
 }
 
 static int parse_typed(enum column column, enum query_op op, const json_t *json, struct buf *into,
@@ -132,6 +149,8 @@ static int parse_typed(enum column column, enum query_op op, const json_t *json,
         if (op == OP_CIDR)
             return is_text ? ip_prefix_parse(text, &out->prefix) : ERR_INVALID;
         return is_text ? ip_parse(text, &out->ip) : ERR_INVALID;
+    case TYPE_NETWORK:
+        return is_text ? parse_network(column, text, &out->ip) : ERR_INVALID;
     case TYPE_ID128:
         return is_text ? text_from_hex(text, out->id.b, sizeof out->id.b) : ERR_INVALID;
     case TYPE_DIRECTION:

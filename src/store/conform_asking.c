@@ -317,6 +317,8 @@ static void questions_in_zones_agree_with_a_recount(void **state)
     };
     static const char *const intervals[] = {"30m", "1h",   "2h",    "6h",      "1d",
                                             "3d",  "week", "month", "quarter", "year"};
+    static const char *const by[] = {"", "\"direction\"", "\"hour_of_day\",\"day_of_week\"",
+                                     "\"day_of_month\",\"month_of_year\"", "\"year\",\"hour_of_day\""};
     uint64_t random = 20261025;
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct fixture fixture;
@@ -331,7 +333,7 @@ static void questions_in_zones_agree_with_a_recount(void **state)
         place_store(place, &fixture, i + 1);
         (void)setenv("TZ", cases[i].zone, 1);
         tzset();
-        for (int k = 0; k < 40; k++) {
+        for (size_t k = 0; k < 40; k++) {
             char json[512], from[CLOCK_TEXT_BYTES], to[CLOCK_TEXT_BYTES];
             const char *interval = intervals[fixture_below(&random, ARRAY_LENGTH(intervals))];
             bool is_long = strlen(interval) > 3;
@@ -341,9 +343,10 @@ static void questions_in_zones_agree_with_a_recount(void **state)
             (void)snprintf(
                 json, sizeof json,
                 "{\"measures\":[\"requests\",\"messages\"],\"by\":[%s],\"timezone\":\"%s\",\"interval\":"
-                "\"%s\",\"first_day\":\"%s\",\"from\":\"%s\",\"to\":\"%s\"}",
-                k % 3 == 0 ? "\"direction\"" : "", cases[i].zone, interval, k % 2 == 0 ? "monday" : "sunday",
-                from, to);
+                "\"%s\",\"first_day\":\"%s\",\"from\":\"%s\",\"to\":\"%s\",\"where\":[{\"column\":"
+                "\"hour_of_day\",\"op\":\"range\",\"values\":[%d,null]}]}",
+                by[k % ARRAY_LENGTH(by)], cases[i].zone, interval, k % 2 == 0 ? "monday" : "sunday", from, to,
+                k % 4 == 0 ? 7 : 0);
             check_question(place, &fixture, json, (uint32_t)i + 1);
         }
         fixture_fini(&fixture);

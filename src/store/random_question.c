@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const struct query utc; /* values of the time come by its clocks; the question may have others */
+
 /* A JSON value as a filter would have it: the event's own, or one that fits rarely. */
 static json_t *json_value(const struct event *event, enum column column, uint64_t *random)
 {
     char text[128];
-    struct cell cell = recount_cell(event, column, text);
+    struct cell cell = recount_cell(&utc, event, column, text);
     if (cell.type == CELL_NULL)
         return event_columns[column].nullable && event_columns[column].type != TYPE_ID128 ? json_null()
                                                                                           : NULL;
@@ -60,6 +62,19 @@ static const enum column asked_columns[] = {
     COLUMN_direction,
     COLUMN_recipient_domain,
     COLUMN_sender_domain,
+    COLUMN_hour_of_day,
+    COLUMN_day_of_week,
+    COLUMN_day_of_month,
+    COLUMN_month_of_year,
+    COLUMN_year,
+    COLUMN_client_family,
+    COLUMN_client_network,
+    COLUMN_client_block,
+    COLUMN_tls,
+    COLUMN_authenticated,
+    COLUMN_sender_tld,
+    COLUMN_recipient_tld,
+    COLUMN_size_class,
 };
 
 static enum column any_column(uint64_t *random)
@@ -76,8 +91,11 @@ static json_t *random_range(enum column column, const struct fixture *fixture, u
         clock_format(from + 1 + (int64_t)fixture_below(random, FIXTURE_RANGE_US), b);
         return fixture_below(random, 4) ? json_pack("[ss]", a, b) : json_pack("[ns]", a) /* open */;
     }
-    json_int_t from = (json_int_t)fixture_below(random, column == COLUMN_size ? 50000 : fixture->count);
-    json_int_t to = from + 1 + (json_int_t)fixture_below(random, 50000);
+    bool is_small = event_columns[column].type == TYPE_U8;
+    json_int_t from = (json_int_t)fixture_below(random, is_small                ? 20
+                                                        : column == COLUMN_size ? 50000
+                                                                                : fixture->count);
+    json_int_t to = from + 1 + (json_int_t)fixture_below(random, is_small ? 10 : 50000);
     return fixture_below(random, 4) ? json_pack("[II]", from, to) : json_pack("[In]", from);
 }
 
@@ -86,8 +104,8 @@ static json_t *random_part(const struct fixture *fixture, enum column column, ui
 {
     static const char *const ops[] = {"prefix", "suffix", "contains"};
     const struct event *event = &fixture->events[fixture_below(random, fixture->count)];
-    char text[64];
-    struct cell cell = recount_cell(event, column, text);
+    char text[QUERY_CELL_BYTES];
+    struct cell cell = recount_cell(&utc, event, column, text);
     if (cell.type != CELL_TEXT || cell.text.n < 2)
         return NULL;
     uint64_t op = fixture_below(random, ARRAY_LENGTH(ops)), cut = fixture_below(random, 3); /* where from */
@@ -116,7 +134,7 @@ static json_t *random_filter(const struct fixture *fixture, uint64_t *random)
         return json_pack("{ssss}", "column", event_columns[column].name, "op", "empty");
     if (type == TYPE_TEXT && fixture_below(random, 2) == 0)
         return random_part(fixture, column, random);
-    if ((type == TYPE_TS || type == TYPE_U16 || type == TYPE_U32 || type == TYPE_U64) &&
+    if ((type == TYPE_TS || type == TYPE_U8 || type == TYPE_U16 || type == TYPE_U32 || type == TYPE_U64) &&
         fixture_below(random, 2))
         return json_pack("{ssssso}", "column", event_columns[column].name, "op", "range", "values",
                          random_range(column, fixture, random));

@@ -41,59 +41,12 @@ static bool set_add(void **set, const void *id)
     return is_new;
 }
 
-static uint64_t number_of(const void *field, enum column_type type)
+struct cell recount_cell(const struct query *query, const struct event *event, enum column column,
+                         char text[QUERY_CELL_BYTES])
 {
-    switch (type) {
-    case TYPE_U16:
-        return *(const uint16_t *)field;
-    case TYPE_U32:
-        return *(const uint32_t *)field;
-    case TYPE_U64:
-        return *(const uint64_t *)field;
-    default: /* BOOL, U8, enums */
-        return *(const uint8_t *)field;
-    }
-}
-
-struct cell recount_cell(const struct event *event, enum column column, char text[64])
-{
-    static const uint8_t zero[16];
-    const struct column_info *info = &event_columns[column];
-    const void *field = (const char *)event + info->offset;
-    struct cell cell = {.type = CELL_TEXT, .text = {text, 0}};
-    switch (info->type) {
-    case TYPE_TEXT:
-        cell.text = *(const struct slice *)field;
-        if (cell.text.n == 0 && info->nullable)
-            cell.type = CELL_NULL;
-        return cell;
-    case TYPE_TS:
-        return (struct cell){.type = CELL_TS, .ts = *(const int64_t *)field};
-    case TYPE_IP:
-        ip_format(field, text);
-        break;
-    case TYPE_ID128:
-        text_to_hex(field, 16, text);
-        break;
-    case TYPE_STAGE:
-        cell.text = slice_of(event_stage_name((enum stage)number_of(field, info->type)));
-        return cell;
-    case TYPE_DIRECTION:
-        cell.text = slice_of(event_direction_name((enum direction)number_of(field, info->type)));
-        if (cell.text.n == 0)
-            cell.type = CELL_NULL;
-        return cell;
-    default:
-        cell.u64 = number_of(field, info->type);
-        cell.type = info->type == TYPE_BOOL           ? CELL_BOOL
-                    : cell.u64 == 0 && info->nullable ? CELL_NULL
-                                                      : CELL_U64;
-        return cell;
-    }
-    cell.text.n = strlen(text);
-    if (info->nullable && memcmp(field, zero, 16) == 0)
-        cell.type = CELL_NULL;
-    return cell;
+    struct query_value value;
+    query_value_of(query, event, column, &value);
+    return query_cell(column, &value, text);
 }
 
 static bool visible(const struct query *query, const struct event *event, int64_t around_us)
@@ -199,13 +152,13 @@ static void key_of(const struct recount *recount, const struct event *event, str
 {
     const struct query *query = recount->query;
     struct cell cells[1 + QUERY_DIMENSIONS];
-    char texts[QUERY_DIMENSIONS][64];
+    char texts[QUERY_DIMENSIONS][QUERY_CELL_BYTES];
     size_t count = 0;
     buf_clear(key);
     if (query->interval_us > 0)
         cells[count++] = (struct cell){.type = CELL_TS, .ts = bucket_of(recount, event->ts)};
     for (size_t i = 0; i < query->dimension_count; i++)
-        cells[count++] = recount_cell(event, query->dimensions[i], texts[i]);
+        cells[count++] = recount_cell(query, event, query->dimensions[i], texts[i]);
     fixture_row(key, cells, count);
     if (buf_add(key, "", 1) != 0)
         abort();
@@ -221,11 +174,12 @@ static void count_message(const struct recount *recount, struct recount_row *row
 }
 
 /* What of the event a distinct measure counts, as 128 bits; false: nothing. */
-static bool distinct_of(const struct event *event, enum measure measure, struct id128 *out)
+static bool distinct_of(const struct query *query, const struct event *event, enum measure measure,
+                        struct id128 *out)
 {
-    char text[64];
+    char text[QUERY_CELL_BYTES];
     enum column column = query_measure_column(measure);
-    struct cell cell = recount_cell(event, column, text);
+    struct cell cell = recount_cell(query, event, column, text);
     XXH128_hash_t hash =
         XXH3_128bits_withSeed(cell.text.p, cell.text.n, column == COLUMN_edge ? event->tenant : 0);
     memcpy(out, &hash, sizeof *out);
@@ -244,7 +198,7 @@ static bool carries(const struct query *query, const struct event *event, enum m
         return event->stage == STAGE_MAIL || event->stage == STAGE_RCPT || event->stage == STAGE_DATA ||
                event->stage == STAGE_END_OF_MESSAGE;
     case COUNTS_PRESENT:
-        return distinct_of(event, measure, &unused);
+        return distinct_of(query, event, measure, &unused);
     default:
         return true;
     }
@@ -260,7 +214,7 @@ static void count_into(const struct recount *recount, struct recount_row *row, c
         count_message(recount, row, event);
     for (unsigned m = 0; m < MEASURE_COUNT; m++)
         if (query_measure_column(m) != COLUMN_COUNT && carries(query, event, m) &&
-            distinct_of(event, m, &value) && set_add(&row->distinct[m], value.b))
+            distinct_of(query, event, m, &value) && set_add(&row->distinct[m], value.b))
             row->measures[m]++;
 }
 

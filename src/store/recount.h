@@ -7,7 +7,7 @@
 #ifndef STORE_RECOUNT_H
 #define STORE_RECOUNT_H
 
-#include "query/query.h"
+#include "query/derive.h"
 
 struct recount_row {
     char *key; /* as fixture_row writes time and dimensions; "" without them */
@@ -34,6 +34,7 @@ void recount_fini(struct recount *recount);
 const struct recount_row *recount_find(const struct recount *recount, const char *key);
 
 /* The cell an event has in a column. */
-struct cell recount_cell(const struct event *event, enum column column, char text[64]);
+struct cell recount_cell(const struct query *query, const struct event *event, enum column column,
+                         char text[QUERY_CELL_BYTES]);
 
 #endif

@@ -161,6 +161,10 @@ static int value_of(enum column column, const struct cell *cell, struct query_va
     switch (event_columns[column].type) {
     case TYPE_IP:
         return ip_parse(cell->text, &out->ip);
+    case TYPE_NETWORK:
+        rc = ip_prefix_parse(cell->text, &out->prefix);
+        out->ip = out->prefix.net;
+        return rc;
     case TYPE_ID128:
         return text_from_hex(cell->text, out->id.b, sizeof out->id.b);
     case TYPE_STAGE:

@@ -5,6 +5,7 @@
  */
 #include "store/duckdb/answer.h"
 
+#include "query/derive.h"
 #include "store/duckdb/compile.h"
 #include "store/duckdb/fault.h"
 #include "store/duckdb/layout.h"
@@ -29,6 +30,7 @@ static duckdb_state bind_one(duckdb_prepared_statement prepared, idx_t i, const 
     case TYPE_TS:
         return duckdb_bind_timestamp(prepared, i, (duckdb_timestamp){param->ts});
     case TYPE_IP:
+    case TYPE_NETWORK:
     case TYPE_ID128:
         return duckdb_bind_uhugeint(prepared, i, layout_from_bytes(param->bytes));
     default:
@@ -56,8 +58,9 @@ static int run(duckdb_connection connection, const struct statement *statement, 
 struct source {
     const void *data;
     uint64_t *validity;
-    enum column_type type; /* TYPE_TS also for the bucket, TYPE_U64 for measures */
-    char text[64];         /* of addresses and ids */
+    enum column column;
+    enum column_type type;       /* TYPE_TS also for the bucket, TYPE_U64 for measures */
+    char text[QUERY_CELL_BYTES]; /* of addresses and ids */
 };
 
 static struct cell text_cell(const char *text)
@@ -67,13 +70,10 @@ static struct cell text_cell(const char *text)
 
 static struct cell bytes_cell(struct source *source, idx_t row)
 {
-    struct ip bytes;
-    layout_to_bytes(((const duckdb_uhugeint *)source->data)[row], bytes.b);
-    if (source->type == TYPE_IP)
-        ip_format(&bytes, source->text);
-    else
-        text_to_hex(bytes.b, sizeof bytes.b, source->text);
-    return text_cell(source->text);
+    struct query_value value = {0};
+    layout_to_bytes(((const duckdb_uhugeint *)source->data)[row], value.ip.b);
+    memcpy(value.id.b, value.ip.b, sizeof value.id.b);
+    return query_cell(source->column, &value, source->text);
 }
 
 static struct cell cell_of(struct source *source, idx_t row)
@@ -113,8 +113,10 @@ static size_t open_sources(const struct query *query, duckdb_data_chunk chunk, s
     size_t count = 0;
     if (query->interval_us > 0)
         sources[count++].type = TYPE_TS;
-    for (size_t i = 0; i < query->dimension_count; i++)
+    for (size_t i = 0; i < query->dimension_count; i++) {
+        sources[count].column = query->dimensions[i];
         sources[count++].type = event_columns[query->dimensions[i]].type;
+    }
     for (size_t i = 0; i < query->measure_count; i++)
         sources[count++].type = TYPE_U64;
     assert(count == duckdb_data_chunk_get_column_count(chunk));

@@ -94,8 +94,10 @@ static void add_asked(struct compiler *c)
         add(c, "epoch_us(ts) AS u, ");
         add_bucket(c);
     }
-    for (size_t i = 0; i < c->query->dimension_count; i++)
-        add(c, "%s AS d%zu, ", event_columns[c->query->dimensions[i]].name, i);
+    for (size_t i = 0; i < c->query->dimension_count; i++) {
+        compiler_column(c, c->query->dimensions[i]);
+        add(c, " AS d%zu, ", i);
+    }
     for (size_t i = 0; i < c->query->measure_count; i++) {
         enum column column = query_measure_column(c->query->measures[i]);
         if (column != COLUMN_COUNT)

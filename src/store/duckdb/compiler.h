@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * compiler: what compile.c and condition.c share while they write one statement.
+ * compiler: what compile.c, condition.c and derived.c share while they write one statement.
  */
 #ifndef STORE_DUCKDB_COMPILER_H
 #define STORE_DUCKDB_COMPILER_H
@@ -21,6 +21,9 @@ struct compiler {
 
 /* Binds a value and writes its "$n". */
 void compiler_param(struct compiler *c, struct param param);
+
+/* A column as an expression. */
+void compiler_column(struct compiler *c, enum column column);
 
 /* " AND (…)": one condition of query_conditions. arg is the compiler; returns its rc. */
 int compiler_condition(void *arg, const struct query_condition *condition);

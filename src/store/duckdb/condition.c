@@ -29,7 +29,7 @@ static void add_value(struct compiler *c, enum column column, const struct query
 {
     struct param param = {
         .type = event_columns[column].type, .u64 = value->u64, .ts = value->ts, .text = value->text};
-    if (param.type == TYPE_IP)
+    if (param.type == TYPE_IP || param.type == TYPE_NETWORK)
         memcpy(param.bytes, value->ip.b, sizeof param.bytes);
     else if (param.type == TYPE_ID128)
         memcpy(param.bytes, value->id.b, sizeof param.bytes);
@@ -43,7 +43,6 @@ static void add_value(struct compiler *c, enum column column, const struct query
 /* EQ, IN and NE: a list of values, NULL beside it. */
 static void add_list(struct compiler *c, const struct query_condition *condition)
 {
-    const char *name = event_columns[condition->column].name;
     bool not = condition->op == OP_NE, absent = false;
     size_t listed = 0;
     for (size_t i = 0; i < condition->count; i++) {
@@ -51,37 +50,39 @@ static void add_list(struct compiler *c, const struct query_condition *condition
             absent = true;
             continue;
         }
-        if (listed++ == 0)
-            add(c, "%s %sIN (", name, not ? "NOT " : "");
-        else
-            add(c, ", ");
+        if (listed == 0)
+            compiler_column(c, condition->column);
+        add(c, listed++ > 0 ? ", " : not ? " NOT IN (" : " IN (");
         add_value(c, condition->column, &condition->values[i]);
     }
     if (listed > 0)
         add(c, ")");
-    if (absent || not ) /* NE holds for NULL unless NULL is listed */
-        add(c, "%s%s IS %sNULL",
-            listed == 0    ? ""
-            : not &&absent ? " AND "
-                           : " OR ",
-            name, not &&absent ? "NOT " : "");
+    if (!absent && !not )
+        return;
+    bool excluded = not &&absent; /* NE holds for NULL unless NULL is listed */
+    add(c, listed == 0 ? "" : excluded ? " AND " : " OR ");
+    compiler_column(c, condition->column);
+    add(c, excluded ? " IS NOT NULL" : " IS NULL");
 }
 
 static void add_each(struct compiler *c, const struct query_condition *condition)
 {
     static const char *const functions[] = {
         [OP_PREFIX] = "starts_with", [OP_SUFFIX] = "suffix", [OP_CONTAINS] = "contains"};
-    const char *name = event_columns[condition->column].name;
     for (size_t i = 0; i < condition->count; i++) {
         const struct query_value *value = &condition->values[i];
+        add(c, i > 0 ? " OR " : "");
         if (condition->op != OP_CIDR) {
-            add(c, "%s%s(%s, ", i > 0 ? " OR " : "", functions[condition->op], name);
+            add(c, "%s(", functions[condition->op]);
+            compiler_column(c, condition->column);
+            add(c, ", ");
             add_value(c, condition->column, value);
             add(c, ")");
         } else {
             struct query_value last = {0};
             ip_prefix_last(&value->prefix, &last.ip);
-            add(c, "%s%s BETWEEN ", i > 0 ? " OR " : "", name);
+            compiler_column(c, condition->column);
+            add(c, " BETWEEN ");
             add_value(c, condition->column, &(struct query_value){.ip = value->prefix.net});
             add(c, " AND ");
             add_value(c, condition->column, &last);
@@ -91,24 +92,29 @@ static void add_each(struct compiler *c, const struct query_condition *condition
 
 static void add_range(struct compiler *c, const struct query_condition *condition)
 {
-    const char *name = event_columns[condition->column].name;
     const struct query_value *from = &condition->values[0], *to = &condition->values[1];
     if (!from->absent) {
-        add(c, "%s >= ", name);
+        compiler_column(c, condition->column);
+        add(c, " >= ");
         add_value(c, condition->column, from);
     }
     if (!to->absent) {
-        add(c, "%s%s < ", from->absent ? "" : " AND ", name);
+        add(c, from->absent ? "" : " AND ");
+        compiler_column(c, condition->column);
+        add(c, " < ");
         add_value(c, condition->column, to);
     }
 }
 
 static void add_empty(struct compiler *c, const struct query_condition *condition)
 {
-    const struct column_info *info = &event_columns[condition->column];
-    add(c, "%s IS NULL", info->name);
-    if (info->type == TYPE_TEXT)
-        add(c, " OR %s = ''", info->name);
+    compiler_column(c, condition->column);
+    add(c, " IS NULL");
+    if (event_columns[condition->column].type != TYPE_TEXT)
+        return;
+    add(c, " OR ");
+    compiler_column(c, condition->column);
+    add(c, " = ''");
 }
 
 static void add_test(struct compiler *c, const struct query_condition *condition)
