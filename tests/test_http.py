@@ -14,6 +14,7 @@ import time
 import pytest
 
 from harness import FIXTURE, INGEST_KEY, LIMIT_S, READ_KEY, TENANT, Hub, metrics, wait_until
+from webapi import Raw, call
 
 MANAGE_KEY = "ma_" + "M" * 43
 OTHER_KEY = "ma_" + "O" * 43
@@ -38,86 +39,6 @@ def hub(place, started):
 def limited(place, started, **settings):
     """A hub with limits of its own."""
     return started(Hub(place / "hub", settings)).ready()
-
-
-class Reply:
-    def __init__(self, status, fields, body):
-        self.status, self.fields, self.body = status, fields, body
-
-    def json(self):
-        return json.loads(self.body)
-
-    def problem(self, status):
-        """The problem document, which must be one and carry the request's id."""
-        assert self.status == status, self.body
-        assert self.fields["content-type"] == "application/problem+json"
-        document = self.json()
-        assert document["status"] == status
-        assert document["type"].startswith("urn:mail-analytics:problem:")
-        assert re.fullmatch("[0-9a-f]{16}", document["request_id"])
-        assert document["request_id"] == self.fields["x-request-id"]
-        return document
-
-
-class Raw:
-    """A connection that sends what it is told and reads replies as RFC 9112 frames them."""
-
-    def __init__(self, hub, data=b"", address="127.0.0.1"):
-        self.fd = socket.socket()
-        self.fd.settimeout(60)
-        self.fd.bind((address, 0))
-        self.fd.connect(("127.0.0.1", hub.http_port))
-        self.rest = b""
-        self.send(data)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.fd.close()
-
-    def send(self, data):
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused already: the reply tells
-            self.fd.sendall(data)
-
-    def _more(self):
-        part = self.fd.recv(65536)
-        if not part:
-            raise EOFError(self.rest)
-        self.rest += part
-
-    def reply(self, head=False):
-        while b"\r\n\r\n" not in self.rest:
-            self._more()
-        text, self.rest = self.rest.split(b"\r\n\r\n", 1)
-        first, *lines = text.decode().split("\r\n")
-        fields = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        assert len(fields) == len(lines), lines  # none twice
-        status = int(first.split(" ", 2)[1])
-        size = 0 if head or status in (100, 204, 304) else int(fields["content-length"])
-        while len(self.rest) < size:
-            self._more()
-        body, self.rest = self.rest[:size], self.rest[size:]
-        return Reply(status, fields, body)
-
-    def ended(self):
-        """True once the server has closed and sent nothing more."""
-        try:
-            return not self.rest and not self.fd.recv(65536)
-        except ConnectionResetError:
-            return True
-
-
-def call(hub, method, path, key=READ_KEY, body=None, fields=None):
-    lines = {"Host": "localhost", **({"Authorization": f"Bearer {key}"} if key else {})}
-    data = b""
-    if body is not None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines |= {"Content-Type": "application/json", "Content-Length": str(len(data))}
-    lines |= fields or {}
-    head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
-    with Raw(hub, head.encode() + data) as raw:
-        return raw.reply(head=method == "HEAD")
 
 
 def test_a_key_asks_for_its_tenant(hub):
@@ -253,7 +174,7 @@ REFUSALS = [
     ("POST", "/api/v1/domains", b"\xff\xfe", {}, 403),
     ("POST", "/api/v1/query", b"{}", {"Content-Type": "text/plain"}, 415),
     ("POST", "/api/v1/query", b"{}", {"Content-Encoding": "gzip"}, 415),
-    ("POST", "/api/v1/query", None, {}, 411),
+    ("POST", "/api/v1/query", None, {"Content-Length": None}, 411),
     ("POST", "/api/v1/query", None, {"Content-Length": str(8 * 1024 * 1024 + 1)}, 413),
     ("GET", "/healthz", None, {"Content-Length": "5"}, 413),
     ("GET", "/" + "x" * 9000, None, {}, 414),

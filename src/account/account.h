@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * account: the control data (SQLite, one file, WAL): tenants, their domains and networks, API keys, and the
- * edges that were seen. The hub and the CLI may have it open at once; a change is one transaction, raises the
- * tenant's rule_version where it changes rules, and is seen by account_generation. Secrets: an API key is 32
- * random bytes, shown once as "ma_" + base64url; only its BLAKE2b-256 is stored. One handle a thread.
+ * account: the control data (SQLite, one file, WAL): tenants, their domains and networks, API keys, the
+ * edges that were seen, people and their sessions. The hub and the CLI may have it open at once; a change is
+ * one transaction, raises the tenant's rule_version where it changes rules, and is seen by
+ * account_generation. Secrets: an API key is 32 random bytes, shown once as "ma_" + base64url; only its
+ * BLAKE2b-256 is stored. One handle a thread.
  */
 #ifndef ACCOUNT_ACCOUNT_H
 #define ACCOUNT_ACCOUNT_H
@@ -119,6 +120,57 @@ MUST_CHECK int account_edge_list(struct account *a, uint32_t tenant,
                                  int (*row)(void *, const struct account_edge *), void *arg, struct err *err);
 MUST_CHECK int account_edge_forget(struct account *a, uint32_t tenant, const char *edge,
                                    struct err *err); /* unpins */
+
+/* People. A password has 12 to 256 bytes of UTF-8; what is stored is its Argon2id hash. Making or checking
+ * one takes a tenth of a second and 32 MiB: two at once in the whole process. */
+enum { ACCOUNT_PASSWORD_BYTES = 32, ACCOUNT_PASSWORD_MIN = 12, ACCOUNT_PASSWORD_MAX = 256 };
+struct account_user {
+    uint32_t id;
+    const char *name;
+    int64_t created_us, changed_us; /* changed: the password */
+};
+/* A random one of 99 bits, for people to type. */
+void account_password_make(char out[ACCOUNT_PASSWORD_BYTES]);
+/* These two wait for their turn. ERR_EXISTS, ERR_INVALID; ERR_NOT_FOUND. A new password ends all sessions. */
+MUST_CHECK int account_user_add(struct account *a, const char *name, const char *password, struct err *err);
+MUST_CHECK int account_user_set_password(struct account *a, const char *name, const char *password,
+                                         struct err *err);
+/* ERR_NOT_FOUND; ERR_CONFLICT: somebody has to stay. */
+MUST_CHECK int account_user_remove(struct account *a, const char *name, struct err *err);
+MUST_CHECK int account_user_list(struct account *a, int (*row)(void *, const struct account_user *),
+                                 void *arg, struct err *err);
+/* Is this the password? ERR_UNAUTHENTICATED for a wrong one and for an unknown name, after the same time;
+ * ERR_BUSY at once when two passwords are being checked already. */
+MUST_CHECK int account_user_check(struct account *a, const char *name, struct slice password, uint32_t *id,
+                                  struct err *err);
+
+/* Where a person is logged in. The token is 32 random bytes, shown once as base64url; only its BLAKE2b-256 is
+ * stored. A session ends idle_us after it was last used (give or take ACCOUNT_SEEN_US), and lifetime_us after
+ * it began. */
+enum { ACCOUNT_TOKEN_BYTES = 44, ACCOUNT_SESSIONS = 100 /* of one user; beyond it the oldest ends */ };
+#define ACCOUNT_SEEN_US (INT64_C(60) * 1000000)
+struct account_session {
+    uint32_t id, user;
+    char user_name[ACCOUNT_NAME_BYTES];
+    struct ip address; /* of the client that logged in */
+    int64_t created_us, seen_us;
+};
+struct account_session_limits {
+    int64_t idle_us, lifetime_us;
+};
+MUST_CHECK int account_session_begin(struct account *a, uint32_t user, const struct ip *from, int64_t now_us,
+                                     char token[ACCOUNT_TOKEN_BYTES], struct err *err);
+/* ERR_UNAUTHENTICATED: none, or over. */
+MUST_CHECK int account_session_check(struct account *a, struct slice token,
+                                     const struct account_session_limits *limits, int64_t now_us,
+                                     struct account_session *out, struct err *err);
+/* One of the user's, or with id 0 all of them. ERR_NOT_FOUND: there is no such one. */
+MUST_CHECK int account_session_end(struct account *a, uint32_t user, uint32_t id, struct err *err);
+/* Those that aren't over, the youngest first. */
+MUST_CHECK int account_session_list(struct account *a, uint32_t user,
+                                    const struct account_session_limits *limits, int64_t now_us,
+                                    int (*row)(void *, const struct account_session *), void *arg,
+                                    struct err *err);
 
 /* One line into the audit table: who did what. */
 MUST_CHECK int account_audit(struct account *a, uint32_t tenant, const char *actor, const char *action,

@@ -146,7 +146,23 @@ static const char version_3[] =
 _Static_assert(JOBS_WAITING == JOBS_WAITING_LIMIT && JOBS_KEPT == JOBS_KEPT_LIMIT,
                "the schema's limits are job.h's");
 
-static const char *const steps[] = {version_1, version_2, version_3};
+/* People, and where they are logged in. */
+static const char version_4[] = "CREATE TABLE user ("
+                                " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+                                " name TEXT NOT NULL UNIQUE COLLATE NOCASE,"
+                                " password TEXT NOT NULL,"
+                                " created_us INTEGER NOT NULL,"
+                                " changed_us INTEGER NOT NULL) STRICT;"
+                                "CREATE TABLE session ("
+                                " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+                                " hash BLOB NOT NULL UNIQUE,"
+                                " user INTEGER NOT NULL REFERENCES user(id) ON DELETE CASCADE,"
+                                " address BLOB NOT NULL CHECK (length(address) = 16),"
+                                " created_us INTEGER NOT NULL,"
+                                " seen_us INTEGER NOT NULL) STRICT;"
+                                "CREATE INDEX session_user ON session (user);" LIMITED("user", 10000);
+
+static const char *const steps[] = {version_1, version_2, version_3, version_4};
 enum { VERSION_NOW = sizeof steps / sizeof *steps };
 
 static int check_origin(struct account *a, int64_t version, struct err *err)

@@ -30,6 +30,17 @@ static const struct route {
     {"POST", "/api/v1/query", query_post, SCOPE_READ, API_RAW},
     {"POST", "/api/v1/load", load_post, 0, API_OPERATOR},
     {"GET", "/api/v1/status", status_get, 0, API_OPERATOR},
+    {"POST", "/api/v1/session", session_begin, 0, API_OPEN},
+    {"GET", "/api/v1/session", session_get, 0, API_OPERATOR},
+    {"DELETE", "/api/v1/session", session_end, 0, API_OPERATOR},
+    {"POST", "/api/v1/session/password", session_password, 0, API_OPERATOR},
+    {"GET", "/api/v1/sessions", sessions_list, 0, API_OPERATOR},
+    {"DELETE", "/api/v1/sessions", sessions_end, 0, API_OPERATOR},
+    {"DELETE", "/api/v1/sessions/*", sessions_end_one, 0, API_OPERATOR},
+    {"GET", "/api/v1/users", users_list, 0, API_LOCAL},
+    {"POST", "/api/v1/users", users_add, 0, API_LOCAL},
+    {"DELETE", "/api/v1/users/*", users_remove, 0, API_LOCAL},
+    {"POST", "/api/v1/users/*/password", users_reset, 0, API_LOCAL},
 };
 
 enum { ROUTE_COUNT = sizeof routes / sizeof *routes };
@@ -90,7 +101,9 @@ static struct slice cut_query(struct slice path, struct slice *query)
 static int check_right(struct api_call *call, const struct route *route)
 {
     const struct api_caller *caller = &call->request->caller;
-    if (caller->operator_)
+    if ((route->flags & API_LOCAL) != 0 && (!caller->operator_ || caller->user != 0))
+        return err_set(&call->err, ERR_DENIED, "this is for the command line: mail-analytics");
+    if (caller->operator_ || (route->flags & API_OPEN) != 0)
         return 0;
     if (caller->tenant == 0 || (route->flags & API_OPERATOR) != 0)
         return err_set(&call->err, ERR_DENIED, "this is for the operator");

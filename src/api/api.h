@@ -14,12 +14,20 @@
 
 enum { API_BODY_BYTES = 8 * 1024 * 1024 };
 
-/* Who asks. The control socket and the offline CLI are the operator: every tenant. */
+/* Who asks. The control socket, the offline CLI and people who are logged in are the operator: every tenant.
+ */
 struct api_caller {
     bool operator_; /* all tenants; else only `tenant` */
     uint32_t tenant;
     unsigned scopes;
-    const char *name; /* for the audit */
+    uint32_t user, session; /* of a person; 0: not one */
+    const char *name;       /* for the audit; a person's is the user's */
+};
+
+/* What people need who log in; any thread. */
+struct api_people {
+    struct attempts *attempts;
+    struct account_session_limits limits;
 };
 
 /* What handlers work on; made once a thread. store may be NULL. */
@@ -27,6 +35,7 @@ struct api_context {
     struct account *account;
     struct store *store;
     int64_t query_timeout_us;
+    const struct api_people *people; /* NULL: not over HTTP, nobody logs in */
     /* the hub's own figures for GET /api/v1/status and /edges; NULL offline */
     int (*status)(void *arg, struct buf *json);
     int (*edges)(void *arg, uint32_t tenant /* 0: all */, struct buf *json);
@@ -50,6 +59,7 @@ struct api_request {
     const atomic_bool *cancelled; /* set by store_cancel when nobody waits for the reply any more; or NULL */
     struct slice accept, content_type, cookie, idempotency_key, if_match, if_none_match, origin;
     struct ip peer;            /* of the connection */
+    bool secure;               /* the client came by TLS */
     struct api_stream *stream; /* NULL: the reply goes into its body, as of any other route */
 };
 
@@ -75,6 +85,8 @@ enum api_route_flags {
     API_RAW = 2,      /* the handler reads the body itself; it is JSON all the same, unless: */
     API_ANY_TYPE = 4, /* the handler looks at content_type itself */
     API_STREAM = 8,   /* the handler may write the reply piece by piece: it holds no worker meanwhile */
+    API_OPEN = 16,    /* for everybody: the caller is nobody */
+    API_LOCAL = 32,   /* for the operator at this machine, not over HTTP */
 };
 
 /* For servers that judge method, path and framing themselves. */

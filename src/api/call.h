@@ -24,7 +24,8 @@ struct api_call {
     struct err err;
     uint32_t named; /* the tenant whose name is kept here */
     char tenant_name[ACCOUNT_NAME_BYTES];
-    long index; /* of the item at fault in an array body; -1: none */
+    long index;       /* of the item at fault in an array body; -1: none */
+    unsigned retry_s; /* a problem says to try again after so many seconds; 0: doesn't */
 };
 
 /* Handlers: 0 with the reply written, or a code with err filled (the reply is thrown away then). */
@@ -46,6 +47,17 @@ int edges_remove(struct api_call *call);
 int query_post(struct api_call *call);
 int load_post(struct api_call *call);
 int status_get(struct api_call *call);
+int session_begin(struct api_call *call);
+int session_get(struct api_call *call);
+int session_end(struct api_call *call);
+int session_password(struct api_call *call);
+int sessions_list(struct api_call *call);
+int sessions_end(struct api_call *call);
+int sessions_end_one(struct api_call *call);
+int users_list(struct api_call *call);
+int users_add(struct api_call *call);
+int users_reset(struct api_call *call);
+int users_remove(struct api_call *call);
 
 /* Decodes the part of the path that stood for '*' into call->name. */
 MUST_CHECK int call_decode_name(struct api_call *call, struct slice segment);

@@ -25,6 +25,8 @@ void problem_write(struct api_call *call, int rc)
     call->status = err_http_status(rc);
     call->type = API_PROBLEM;
     buf_clear(call->reply);
+    if (call->retry_s > 0)
+        (void)!buf_addf(call->fields, "Retry-After: %u\r\n", call->retry_s);
     if (write_problem(call->reply, rc, err_detail(&call->err), call->index) != 0)
         buf_clear(call->reply); /* the status still tells */
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * noun: the verbs tenant, domain, network, apikey and edge: add, list, remove, import. One table says how
- * each is written; import.c reads lines.
+ * noun: the verbs tenant, domain, network, apikey, edge and user: add, list, remove, import, reset. One table
+ * says how each is written; import.c reads lines.
  */
 #include "client.h"
 #include "import.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum noun_flag { TENANT, RELAYED, SUBDOMAINS, UNTRUSTED, COMMENT, SCOPE, ADDRESS, EXPIRES, FLAG_COUNT };
-enum { KNOWS_ADD = 1 << FLAG_COUNT, KNOWS_IMPORT = KNOWS_ADD << 1 };
+enum { KNOWS_ADD = 1 << FLAG_COUNT, KNOWS_IMPORT = KNOWS_ADD << 1, KNOWS_RESET = KNOWS_IMPORT << 1 };
 
 static const struct noun {
     const char *verb, *path, *id; /* id: the parameter that names one for DELETE; NULL: a part of the path */
@@ -40,6 +40,7 @@ static const struct noun {
      1 << TENANT,
      {"id", "tenant", "host", "version", "connected", "gone_since", "last_seq", "gaps", "dropped", "lag_us",
       "as_of"}},
+    {"user", "/api/v1/users", NULL, KNOWS_ADD | KNOWS_RESET, {"name", "id", "created", "password_changed"}},
 };
 
 static const char *value(const struct flag *flags, enum noun_flag flag)
@@ -93,6 +94,20 @@ static int post(struct cli *cli, const char *path, const json_t *document, json_
     return rc;
 }
 
+/* A secret stands alone, so that scripts can take it; it is never shown again. */
+static void print_made(struct cli *cli, const struct noun *noun, const char *operand, const json_t *reply)
+{
+    const char *secret = json_string_value(json_object_get(reply, "key"));
+    if (secret == NULL)
+        secret = json_string_value(json_object_get(reply, "password"));
+    if (cli->json)
+        cli_print_json(reply);
+    else if (secret != NULL)
+        printf("%s\n", secret);
+    else
+        printf("added %s %s\n", noun->verb, operand);
+}
+
 static int add(struct cli *cli, const struct noun *noun, const char *operand, const struct flag *flags)
 {
     json_t *item = item_of(noun, operand, flags), *reply = NULL;
@@ -100,13 +115,7 @@ static int add(struct cli *cli, const struct noun *noun, const char *operand, co
     json_decref(item);
     if (rc != 0)
         return rc;
-    const char *key = json_string_value(json_object_get(reply, "key"));
-    if (cli->json)
-        cli_print_json(reply);
-    else if (key != NULL)
-        printf("%s\n", key); /* alone, so that scripts can take it; it is never shown again */
-    else
-        printf("added %s %s\n", noun->verb, operand);
+    print_made(cli, noun, operand, reply);
     json_decref(reply);
     return 0;
 }
@@ -170,6 +179,22 @@ static int remove_one(struct cli *cli, const struct noun *noun, const char *oper
     return rc;
 }
 
+static int reset(struct cli *cli, const struct noun *noun, const char *operand, const struct flag *flags)
+{
+    (void)flags;
+    char path[CLIENT_PATH_BYTES];
+    json_t *reply = NULL;
+    (void)snprintf(path, sizeof path, "%s/", noun->path);
+    if (client_segment(path, operand != NULL ? operand : "admin") != 0)
+        return cli_fail(cli, ERR_USAGE, "'%.60s' is too long", operand);
+    (void)strncat(path, "/password", sizeof path - strlen(path) - 1);
+    int rc = client_ask(cli, "POST", path, SLICE(""), &reply, NULL);
+    if (rc == 0)
+        print_made(cli, noun, operand, reply);
+    json_decref(reply);
+    return rc;
+}
+
 /* "$[3].name: why" → "FILE:LINE: why". */
 static int blame_line(struct cli *cli, int rc, const char *file, size_t line)
 {
@@ -222,11 +247,13 @@ static const struct action {
     int (*run)(struct cli *cli, const struct noun *noun, const char *operand, const struct flag *flags);
     const char *operand; /* what it is; NULL: none */
     unsigned knows;
+    bool optional; /* the operand */
 } actions[] = {
-    {"list", list, NULL, 0},
-    {"remove", remove_one, "which one", 0},
-    {"add", add, "the name", KNOWS_ADD},
-    {"import", import, "the file", KNOWS_IMPORT},
+    {"list", list, NULL, 0, false},
+    {"remove", remove_one, "which one", 0, false},
+    {"add", add, "the name", KNOWS_ADD, false},
+    {"import", import, "the file", KNOWS_IMPORT, false},
+    {"reset", reset, "which one", KNOWS_RESET, true},
 };
 
 static int check_action(struct cli *cli, const struct noun *noun, const struct action *action, bool operand,
@@ -235,7 +262,7 @@ static int check_action(struct cli *cli, const struct noun *noun, const struct a
     if (operand && action->operand == NULL)
         return cli_fail(cli, ERR_USAGE, "%s %s takes no name: try `mail-analytics help %s`", noun->verb,
                         action->name, noun->verb);
-    if (!operand && action->operand != NULL)
+    if (!operand && action->operand != NULL && !action->optional)
         return cli_fail(cli, ERR_USAGE, "%s %s: %s is missing: try `mail-analytics help %s`", noun->verb,
                         action->name, action->operand, noun->verb);
     if (operand && (noun->knows & 1U << TENANT) != 0 && flags[TENANT].count == 0)
@@ -307,4 +334,9 @@ int verb_apikey(struct cli *cli)
 int verb_edge(struct cli *cli)
 {
     return run(cli, &nouns[4]);
+}
+
+int verb_user(struct cli *cli)
+{
+    return run(cli, &nouns[5]);
 }

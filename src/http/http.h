@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * http: an HTTP/1.1 server on the loop. Its owner hands in a table of routes; requests are read here, judged
- * (route, method, framing, length, type, bearer token present), and only then given to a handler on one of
+ * (route, method, framing, length, type, credentials present), and only then given to a handler on one of
  * libuv's workers. Refusals are problem documents (RFC 9457) with a request id that X-Request-Id repeats.
  * Connections are kept alive and may be pipelined: one request of a connection is worked on at a time, what
  * was sent behind it waits in the kernel. HEAD is answered wherever GET is. Plain HTTP, so local only.
@@ -45,6 +45,7 @@ struct http_request {
     struct slice method; /* GET for HEAD, too */
     struct slice body;
     struct ip peer; /* of the connection; loopback for a unix socket */
+    bool secure;    /* it came by TLS */
     const char *id;
     atomic_bool
         *gone; /* nobody waits for the answer any more: ask it while you work, see http_options.cancel */
@@ -81,7 +82,8 @@ MUST_CHECK int http_stream_wait(struct http_stream *stream, uint64_t ms);
 void http_finish(struct http_later *later);
 
 enum http_route_flags {
-    HTTP_BEARER = 1, /* without "Authorization: Bearer …" it is 401 before the body is read */
+    HTTP_CREDENTIALS =
+        1,           /* without "Authorization: Bearer …" or a cookie it is 401 before the body is read */
     HTTP_QUICK = 2,  /* answers at once from memory, on the loop: it works while all workers are busy */
     HTTP_JSON = 4,   /* a body has to be application/json (415) */
     HTTP_STREAM = 8, /* its handler may write the reply piece by piece (http_stream_write) */

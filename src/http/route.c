@@ -33,10 +33,11 @@ static bool is_json(struct slice type)
            slice_equal_nocase(slice_trim(media), SLICE("application/json"));
 }
 
-static bool has_bearer(const struct http_head *head)
+static bool has_credentials(const struct http_head *head)
 {
     struct slice value = http_head_field(head, "Authorization");
-    return value.n > 7 && slice_equal_nocase((struct slice){value.p, 7}, SLICE("Bearer "));
+    return (value.p == NULL && http_head_field(head, "Cookie").n > 0) ||
+           (value.n > 7 && slice_equal_nocase((struct slice){value.p, 7}, SLICE("Bearer ")));
 }
 
 static int check_body(const struct http_route *route, const struct http_head *head, const char **why)
@@ -77,7 +78,7 @@ int http_route_find(const struct http_route *routes, size_t count, const struct 
     if (found == NULL)
         return allow[0] != '\0' ? refuse(405, "this path doesn't take that method", why)
                                 : refuse(404, "there is no such path", why);
-    if ((found->flags & HTTP_BEARER) != 0 && !has_bearer(head))
+    if ((found->flags & HTTP_CREDENTIALS) != 0 && !has_credentials(head))
         return refuse(401, "an API key is needed: Authorization: Bearer ma_…", why);
     *out = found;
     return check_body(found, head, why);

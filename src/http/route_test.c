@@ -9,7 +9,7 @@
 static const struct http_route routes[] = {
     {"GET", "/a", 0, 0, NULL},
     {"POST", "/a", 10, HTTP_JSON, NULL},
-    {"GET", "/a/*", 0, HTTP_BEARER, NULL},
+    {"GET", "/a/*", 0, HTTP_CREDENTIALS, NULL},
     {"DELETE", "/a/*", 0, 0, NULL},
     {"GET", "/a/*/b", 0, 0, NULL},
     {"PUT", "/c/*", 10, 0, NULL},
@@ -37,6 +37,9 @@ static const struct {
     {"without a key", "GET /a/x HTTP/1.0\r\n\r\n", 401, 0, NULL},
     {"other scheme", "GET /a/x HTTP/1.0\r\nAuthorization: Basic YTpi\r\n\r\n", 401, 0, NULL},
     {"key", "GET /a/x HTTP/1.0\r\nauthorization: bearer x\r\n\r\n", 0, 2, NULL},
+    {"cookie", "GET /a/x HTTP/1.0\r\nCookie: session=x\r\n\r\n", 0, 2, NULL},
+    {"another scheme with a cookie", "GET /a/x HTTP/1.0\r\nAuthorization: Basic YTpi\r\nCookie: a=b\r\n\r\n",
+     401, 0, NULL},
     {"body for none", "GET /a HTTP/1.0\r\nContent-Length: 1\r\n\r\n", 413, 0, NULL},
     {"empty body for none", "GET /a HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 0, 0, NULL},
     {"chunks for none", "GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 413, 0, NULL},

@@ -12,6 +12,7 @@
 #include "loop/scrape.h"
 #include "loop/signals.h"
 #include "paths.h"
+#include "people.h"
 #include "web.h"
 
 #include <pthread.h>
@@ -248,7 +249,9 @@ static int prepare_files(struct hub *hub, struct err *err)
                                        err);
     if (rc == 0)
         rc = process_become(s->user, err);
-    return rc != 0 ? rc : account_open(&hub->account, p->account, err);
+    if (rc == 0)
+        rc = account_open(&hub->account, p->account, err);
+    return rc != 0 ? rc : people_make_first(hub->account, err);
 }
 
 static int start_receiving(struct hub *hub, struct err *err)
@@ -408,7 +411,7 @@ static void stop(struct hub *hub)
 static void size_thread_pool(uint64_t query_threads)
 {
     char number[24];
-    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)query_threads + 3);
+    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)query_threads + 5);
     (void)setenv("UV_THREADPOOL_SIZE", number, 0);
 }
 

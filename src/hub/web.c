@@ -4,8 +4,9 @@
  */
 #include "web.h"
 
-#include "base/clock.h"
+#include "api/attempts.h"
 #include "base/log.h"
+#include "caller.h"
 #include "config/config.h"
 #include "handles.h"
 
@@ -15,14 +16,14 @@
 
 enum {
     ROUTES = 128,
-    CALLER_BYTES = 32,
     WHY_BYTES = 512,
-    ALL_SCOPES = SCOPE_INGEST | SCOPE_READ | SCOPE_MANAGE
+    LOGINS = 2, /* passwords are checked by at most two (account.h), which take no worker from questions */
 };
 
 struct web {
     struct http *http;
     struct handles *handles;
+    struct api_people people;
     struct web_options options;
     _Atomic(struct store *) store;
     _Atomic bool stopping;
@@ -30,35 +31,6 @@ struct web {
     struct http_route routes[ROUTES];
     size_t route_count;
 };
-
-static struct slice bearer(const struct http_head *head)
-{
-    struct slice value = http_head_field(head, "Authorization");
-    size_t n = strlen("Bearer ");
-    return value.n < n ? (struct slice){NULL, 0} : slice_trim((struct slice){value.p + n, value.n - n});
-}
-
-/* Who is this? False: it was answered. */
-static bool authenticate(struct account *account, const struct http_request *request,
-                         struct http_reply *reply, struct account_key *key)
-{
-    struct err err = {0};
-    int rc = account_key_check(account, bearer(request->head), &request->peer, (enum scope)ALL_SCOPES,
-                               clock_real_us(), key, &err);
-    if (rc == 0)
-        return true;
-    if (rc == ERR_UNAUTHENTICATED) {
-        http_problem(reply, 401, "the API key is not known, or its time is over");
-        (void)!buf_addf(&reply->fields,
-                        "WWW-Authenticate: Bearer realm=\"mail-analytics\", error=\"invalid_token\"\r\n");
-    } else if (rc == ERR_DENIED) {
-        http_problem(reply, 403, "the API key is not for this client address");
-    } else {
-        log_error("http: %s", err_detail(&err));
-        http_problem(reply, 503, "the account file can't be used, see the hub's log");
-    }
-    return false;
-}
 
 /* Nobody hears what a cancelled question answers, unless the hub stops. */
 static void finish(struct web *web, struct http_reply *reply)
@@ -102,10 +74,10 @@ static int wait_out(struct api_stream *stream, uint64_t ms)
 }
 
 static void ask_api(struct api_context *context, const struct http_request *request,
-                    const struct api_caller *caller, struct http_reply *reply)
+                    const struct caller *caller, struct http_reply *reply)
 {
     struct api_request asked = {
-        .caller = *caller,
+        .caller = caller->who,
         .method = request->method,
         .path = request->head->target,
         .body = request->body,
@@ -118,6 +90,7 @@ static void ask_api(struct api_context *context, const struct http_request *requ
         .if_none_match = field(request, "If-None-Match"),
         .origin = field(request, "Origin"),
         .peer = request->peer,
+        .secure = caller->secure,
     };
     struct api_reply answer = {.status = 200, .type = API_JSON, .body = reply->body, .fields = reply->fields};
     struct outlet outlet = {{write_out, wait_out}, request->stream, &answer, reply, false};
@@ -127,34 +100,52 @@ static void ask_api(struct api_context *context, const struct http_request *requ
     *reply = (struct http_reply){answer.status, answer.type, answer.body, answer.fields};
 }
 
-static void answer(struct web *web, struct account *account, const struct http_request *request,
-                   struct http_reply *reply)
+static void answer(struct web *web, struct account *account, const struct caller *caller,
+                   const struct http_request *request, struct http_reply *reply)
 {
-    char name[CALLER_BYTES];
-    struct account_key key;
-    if (!authenticate(account, request, reply, &key))
-        return;
     struct api_context context = web->options.context;
     context.account = account;
     context.store = web->store;
-    (void)snprintf(name, sizeof name, "apikey %u", key.id);
-    struct api_caller caller = {.tenant = key.tenant, .scopes = key.scopes, .name = name};
-    ask_api(&context, request, &caller, reply);
+    context.people = &web->people;
+    ask_api(&context, request, caller, reply);
     finish(web, reply);
 }
 
-/* Worker thread. */
-static void serve_api(void *arg, const struct http_request *request, struct http_reply *reply)
+static struct handle *borrow(struct web *web, struct http_reply *reply)
 {
-    struct web *web = arg;
     struct handle *handle;
     struct err err = {0};
-    if (handles_borrow(web->handles, &handle, &err) != 0) {
-        log_error("http: %s", err_detail(&err));
-        http_problem(reply, 503, "the account file can't be opened, see the hub's log");
+    if (handles_borrow(web->handles, &handle, &err) == 0)
+        return handle;
+    log_error("http: %s", err_detail(&err));
+    http_problem(reply, 503, "the account file can't be opened, see the hub's log");
+    return NULL;
+}
+
+/* Worker thread. */
+static void serve_known(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    struct web *web = arg;
+    struct caller caller;
+    struct handle *handle = borrow(web, reply);
+    if (handle == NULL)
         return;
-    }
-    answer(web, handle_account(handle), request, reply);
+    struct account *account = handle_account(handle);
+    if (caller_known(&caller, account, &web->people.limits, request, reply))
+        answer(web, account, &caller, request, reply);
+    handles_return(web->handles, handle);
+}
+
+/* Worker thread. */
+static void serve_open(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    struct web *web = arg;
+    struct caller caller;
+    struct handle *handle = borrow(web, reply);
+    if (handle == NULL)
+        return;
+    if (caller_nobody(&caller, request, reply))
+        answer(web, handle_account(handle), &caller, request, reply);
     handles_return(web->handles, handle);
 }
 
@@ -203,13 +194,19 @@ static void serve_ingest(void *arg, const struct http_request *request, struct h
     ingest_handle(web->options.ingest, request, reply);
 }
 
+static unsigned http_flags(unsigned flags)
+{
+    return ((flags & API_OPEN) != 0 ? 0U : HTTP_CREDENTIALS) |
+           ((flags & API_ANY_TYPE) != 0 ? 0U : HTTP_JSON) | ((flags & API_STREAM) != 0 ? HTTP_STREAM : 0U);
+}
+
 static void add_routes(struct web *web)
 {
     static const struct http_route own[] = {
         {"GET", "/healthz", 0, HTTP_QUICK, serve_healthz},
         {"GET", "/readyz", 0, HTTP_QUICK, serve_readyz},
         {"GET", "/metrics", 0, HTTP_QUICK, serve_metrics},
-        {"POST", "/api/v1/ingest", INGEST_BODY_BYTES, HTTP_BEARER | HTTP_LATER, serve_ingest},
+        {"POST", "/api/v1/ingest", INGEST_BODY_BYTES, HTTP_CREDENTIALS | HTTP_LATER, serve_ingest},
     };
     struct api_route route;
     memcpy(web->routes, own, sizeof own);
@@ -220,9 +217,8 @@ static void add_routes(struct web *web)
             .method = route.method,
             .path = route.path,
             .body_bytes = route.body_bytes,
-            .flags = HTTP_BEARER | ((route.flags & API_ANY_TYPE) != 0 ? 0U : HTTP_JSON) |
-                     ((route.flags & API_STREAM) != 0 ? HTTP_STREAM : 0U),
-            .handle = serve_api,
+            .flags = http_flags(route.flags),
+            .handle = (route.flags & API_OPEN) != 0 ? serve_open : serve_known,
         };
     }
 }
@@ -244,7 +240,7 @@ static int open_http(struct web *web, uv_loop_t *loop, struct err *err)
         .counters = &web->counters,
         .max_connections = (unsigned)s->http_connections,
         .max_per_address = (unsigned)s->http_connections_per_address,
-        .workers = (unsigned)s->query_threads + 1,
+        .workers = (unsigned)s->query_threads + 1 + LOGINS,
         .streams = (unsigned)s->http_streams,
         .idle_ms = to_ms(s->http_idle_timeout),
         .head_ms = to_ms(s->http_head_timeout),
@@ -262,7 +258,11 @@ int web_open(struct web **out, uv_loop_t *loop, const struct web_options *option
         return err_set(err, ERR_NO_MEMORY, "no memory for http");
     web->options = *options;
     add_routes(web);
+    web->people.limits =
+        (struct account_session_limits){options->settings->session_idle, options->settings->session_lifetime};
     int rc = handles_create(&web->handles, options->account_path, err);
+    if (rc == 0)
+        rc = attempts_create(&web->people.attempts, err);
     if (rc == 0)
         rc = open_http(web, loop, err);
     if (rc != 0)
@@ -287,6 +287,7 @@ void web_destroy(struct web **web)
     if (self == NULL)
         return;
     handles_destroy(&self->handles);
+    attempts_destroy(&self->people.attempts);
     free(self);
 }
 

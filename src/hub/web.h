@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * web: what the hub answers over HTTP (http/http.h): the routes of the api under /api/v1 for API keys as
- * bearer tokens (RFC 6750), and without one /healthz (the process answers), /readyz (it can answer questions)
- * and /metrics (the Prometheus text, for this machine: what comes through a proxy gets 404). The tenant comes
- * from the key and from nothing else; a thing of another tenant answers as one that isn't there.
+ * web: what the hub answers over HTTP (http/http.h): the routes of the api under /api/v1 for API keys and
+ * for people who are logged in (caller.h), and for everybody /healthz (the process answers), /readyz (it can
+ * answer questions) and /metrics (the Prometheus text, for this machine: what comes through a proxy gets
+ * 404). The tenant comes from the key and from nothing else; a thing of another tenant answers as one that
+ * isn't there.
  */
 #ifndef HUB_WEB_H
 #define HUB_WEB_H

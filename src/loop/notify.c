@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -89,4 +90,17 @@ int notify_sockets(int max)
     for (int i = 0; i < (int)n; i++)
         (void)fcntl(NOTIFY_FIRST_SOCKET + i, F_SETFD, FD_CLOEXEC);
     return (int)n;
+}
+
+bool notify_stderr_is_kept(void)
+{
+    struct stat st;
+    struct slice rest, device;
+    uint64_t device_id, inode;
+    const char *stream = getenv("JOURNAL_STREAM");
+    if (stream == NULL || fstat(STDERR_FILENO, &st) != 0)
+        return false;
+    rest = slice_of(stream);
+    return slice_split(&rest, ':', &device) && text_to_u64(device, UINT64_MAX, &device_id) == 0 &&
+           text_to_u64(rest, UINT64_MAX, &inode) == 0 && device_id == st.st_dev && inode == st.st_ino;
 }

@@ -22,4 +22,7 @@ MUST_CHECK int notify_watchdog(struct ticker **out, uv_loop_t *loop);
 enum { NOTIFY_FIRST_SOCKET = 3 };
 int notify_sockets(int max);
 
+/* Does standard error go to the supervisor's log, which keeps it? (systemd.exec(5), $JOURNAL_STREAM) */
+bool notify_stderr_is_kept(void);
+
 #endif
