@@ -149,9 +149,10 @@ void uplink_ship(struct uplink *u, int64_t now_us)
         uplink_lose(u, now_us, "the hub does not answer");
         return;
     }
-    while (u->state == UPLINK_READY && outbox_in_flight(u->outbox) < u->window && ship_one(u, now_us))
+    while (u->state == UPLINK_READY && link_takes(&u->link) && outbox_in_flight(u->outbox) < u->window &&
+           ship_one(u, now_us))
         ;
-    if (u->state == UPLINK_READY && now_us >= u->status_at_us)
+    if (u->state == UPLINK_READY && link_takes(&u->link) && now_us >= u->status_at_us)
         say_status(u, now_us);
 }
 
@@ -169,6 +170,28 @@ static void begin_anew(struct uplink *u, int64_t now_us)
         uplink_greet(u, now_us);
     else
         uplink_lose(u, now_us, "the spool cannot be read");
+}
+
+/* Over HTTPS in UPLINK_AUTO it fell back. */
+static void note_way(struct uplink *u, int64_t now_us)
+{
+    enum { LASTED_US = 60 * 1000 * 1000 };
+    if (u->transport != UPLINK_AUTO)
+        return;
+    if (u->by_https) {
+        if (!u->fell_back) {
+            u->own.fallbacks++;
+            log_warning(
+                "hub is reached by HTTPS only: open the port of ZeroMQ in the firewalls between, it costs "
+                "less server=%s",
+                u->server);
+        }
+        probe_begin(&u->probe, now_us, u->zmq_since_us != 0 && now_us - u->zmq_since_us > LASTED_US);
+        u->zmq_since_us = 0;
+    } else {
+        u->zmq_since_us = now_us;
+    }
+    u->fell_back = u->by_https;
 }
 
 static void welcomed(struct uplink *u, int64_t now_us, const struct frame_welcome *welcome)
@@ -190,6 +213,7 @@ static void welcomed(struct uplink *u, int64_t now_us, const struct frame_welcom
     u->status_at_us = now_us + u->keepalive_us;
     u->own.refusal[0] = '\0';
     u->own.connects++;
+    note_way(u, now_us);
     if (u->said_refused)
         log_info("hub welcomes this edge server=%s", u->server);
     u->said_refused = false;
@@ -263,7 +287,7 @@ static void hear(struct uplink *u, int64_t now_us)
 void uplink_hear(struct uplink *u, int64_t now_us)
 {
     int rc;
-    while (u->link.socket != NULL && (rc = link_receive(&u->link)) != ERR_END)
+    while (link_is_open(&u->link) && (rc = link_receive(&u->link)) != ERR_END)
         if (rc == 0)
             hear(u, now_us);
 }

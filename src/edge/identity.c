@@ -5,7 +5,9 @@
 #include "identity.h"
 
 #include "base/clock.h"
+#include "https.h"
 #include "loop/pidfile.h"
+#include "wire/curve.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -86,6 +88,53 @@ static int check_pair(const struct proxy_config *settings, struct err *err)
                                 "`mail-analytics key`)");
 }
 
+/* Port 8443 where the hub's own port is. */
+static int derive_https_server(struct identity *out, struct err *err)
+{
+    char host[CURVE_HOST_BYTES], port[CURVE_PORT_BYTES];
+    int rc = curve_endpoint_split(out->server, host, port, err);
+    if (rc == 0)
+        (void)snprintf(out->https_server, sizeof out->https_server,
+                       strchr(host, ':') != NULL ? "https://[%s]:8443" : "https://%s:8443", host);
+    return rc;
+}
+
+static int check_https(const struct identity *out, struct err *err)
+{
+    struct https_url url;
+    uint8_t pin[HTTPS_PIN_BYTES];
+    int rc = https_url_parse(out->https_server, &url, err);
+    if (rc == 0 && out->https_pin[0] != '\0')
+        rc = https_pin_parse(out->https_pin, pin, err);
+    if (rc == 0 && out->https_pin[0] == '\0' && out->https_ca[0] == '\0')
+        rc = err_set(
+            err, ERR_CONFIG,
+            "transport = https and auto need https_pin (`policy-proxy check` shows what the server has; "
+            "compare it there) or https_ca");
+    return rc;
+}
+
+static int fill_https(struct identity *out, const struct proxy_config *settings, struct err *err)
+{
+    static const struct {
+        const char *name;
+        enum uplink_transport transport;
+    } transports[] = {{"zmq", UPLINK_ZMQ}, {"https", UPLINK_HTTPS}, {"auto", UPLINK_AUTO}};
+    for (size_t i = 0; i < sizeof transports / sizeof *transports; i++)
+        if (strcmp(settings->transport, transports[i].name) == 0)
+            out->uplink.transport = transports[i].transport;
+    int rc = fill_text(out->https_server, settings->https_server, "https_server", err);
+    if (rc == 0)
+        rc = fill_text(out->https_pin, settings->https_pin, "https_pin", err);
+    if (rc == 0)
+        rc = fill_text(out->https_ca, settings->https_ca, "https_ca", err);
+    if (rc == 0)
+        rc = fill_text(out->https_proxy, settings->https_proxy, "https_proxy", err);
+    if (rc == 0 && out->https_server[0] == '\0')
+        rc = derive_https_server(out, err);
+    return rc == 0 && out->uplink.transport != UPLINK_ZMQ ? check_https(out, err) : rc;
+}
+
 static int fill(struct identity *out, const struct proxy_config *settings, struct err *err)
 {
     int rc = fill_edge_id(out, settings, err);
@@ -113,8 +162,12 @@ static int fill(struct identity *out, const struct proxy_config *settings, struc
         .api_key = out->api_key,
         .edge_id = out->edge_id,
         .keepalive_us = KEEPALIVE_US,
+        .https_server = out->https_server,
+        .https_pin = out->https_pin,
+        .https_ca = out->https_ca,
+        .https_proxy = out->https_proxy,
     };
-    return rc;
+    return rc == 0 ? fill_https(out, settings, err) : rc;
 }
 
 int identity_create(struct identity **out, const struct proxy_config *settings, struct err *err)
@@ -147,7 +200,10 @@ bool identity_equal(const struct identity *a, const struct identity *b)
 {
     return strcmp(a->uplink.server, b->uplink.server) == 0 &&
            strcmp(a->uplink.server_key, b->uplink.server_key) == 0 &&
-           strcmp(a->uplink.api_key, b->uplink.api_key) == 0 && strcmp(a->edge_id, b->edge_id) == 0;
+           strcmp(a->uplink.api_key, b->uplink.api_key) == 0 && strcmp(a->edge_id, b->edge_id) == 0 &&
+           a->uplink.transport == b->uplink.transport && strcmp(a->https_server, b->https_server) == 0 &&
+           strcmp(a->https_pin, b->https_pin) == 0 && strcmp(a->https_ca, b->https_ca) == 0 &&
+           strcmp(a->https_proxy, b->https_proxy) == 0;
 }
 
 void identity_ring_dirs(const struct identity *identity, const char **dirs)

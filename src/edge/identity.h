@@ -22,10 +22,13 @@ struct identity {
     char pid_file_in_spool[IDENTITY_PATH_BYTES]; /* where it lies without a runtime directory */
     char runtime_dirs[PROCESS_RUNTIME_DIRS][PROCESS_DIR_BYTES];
     char server[IDENTITY_TEXT_BYTES], server_key[IDENTITY_TEXT_BYTES], api_key[IDENTITY_TEXT_BYTES];
+    char https_server[IDENTITY_TEXT_BYTES], https_pin[IDENTITY_TEXT_BYTES], https_ca[IDENTITY_TEXT_BYTES];
+    char https_proxy[IDENTITY_TEXT_BYTES];
     struct uplink_options uplink; /* points into this struct */
 };
 
-/* ERR_CONFIG: the edge id or a path is too long, or one key is set without the other. ERR_NO_MEMORY. */
+/* ERR_CONFIG: the edge id or a path is too long, one key is set without the other, or what HTTPS needs is
+ * missing or wrong. ERR_NO_MEMORY. */
 MUST_CHECK int identity_create(struct identity **out, const struct proxy_config *settings, struct err *err);
 void identity_destroy(struct identity **identity); /* nulls *identity; safe on NULL */
 

@@ -2,6 +2,7 @@
  *
  * Tests of what is pure in this room: names and paths from settings, the metrics table, records as JSON.
  */
+#include "https.h"
 #include "identity.h"
 #include "metrics.h"
 #include "records.h"
@@ -16,6 +17,11 @@ static const struct proxy_config plain = {.server = "tcp://hub.example:4000",
                                           .server_key = "",
                                           .api_key = "",
                                           .edge_id = "mx1.example",
+                                          .transport = "zmq",
+                                          .https_server = "",
+                                          .https_pin = "",
+                                          .https_ca = "",
+                                          .https_proxy = "",
                                           .spool = "/var/lib/policy-proxy",
                                           .pid_file = ""};
 
@@ -72,6 +78,93 @@ static void paths_lie_below_the_spool(void **state)
     longest[sizeof longest - 1] = '\0';
     settings.edge_id = longest;
     assert_int_equal(identity_create(&identity, &settings, &err), ERR_CONFIG);
+}
+
+#define PIN "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+static void what_https_needs_is_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *transport, *server, *https_server, *pin, *ca, *becomes, *why;
+    } cases[] = {
+        {"zmq", "tcp://hub.example:4000", "", "", "", "https://hub.example:8443", NULL},
+        {"auto", "tcp://hub.example:4000", "", PIN, "", "https://hub.example:8443", NULL},
+        {"https", "tcp://[2001:db8::1]:4000", "", "", "/ca.pem", "https://[2001:db8::1]:8443", NULL},
+        {"https", "tcp://hub.example:4000", "https://web.example/hub/", PIN, "/ca.pem",
+         "https://web.example/hub/", NULL},
+        {"https", "tcp://hub.example:4000", "", "", "", NULL, "need https_pin"},
+        {"auto", "tcp://hub.example:4000", "", "sha256//AAAA", "", NULL, "no pin"},
+        {"auto", "tcp://hub.example:4000", "", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "", NULL,
+         "no pin"},
+        {"auto", "tcp://hub.example:4000", "http://hub.example", PIN, "", NULL, "no address"},
+        {"auto", "tcp://hub.example:4000", "https://hub.example:0", PIN, "", NULL, "no address"},
+        {"auto", "tcp://hub.example:4000", "https://user@hub.example", PIN, "", NULL, "no address"},
+        {"auto", "tcp://hub.example:4000", "https://hub\r\nX: y", PIN, "", NULL, "no address"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct proxy_config settings = plain;
+        struct identity *identity = NULL;
+        struct err err = {0};
+        settings.transport = cases[i].transport;
+        settings.server = cases[i].server;
+        settings.https_server = cases[i].https_server;
+        settings.https_pin = cases[i].pin;
+        settings.https_ca = cases[i].ca;
+        int rc = identity_create(&identity, &settings, &err);
+        if (rc != (cases[i].why == NULL ? 0 : ERR_CONFIG) ||
+            (cases[i].why != NULL && strstr(err.detail, cases[i].why) == NULL))
+            fail_msg("case %zu: %d %s", i, rc, err.detail);
+        if (rc == 0)
+            assert_string_equal(identity->https_server, cases[i].becomes);
+        identity_destroy(&identity);
+    }
+}
+
+static void replies_are_read_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int rc, status;
+        uint32_t retry_after_s;
+        bool keep_alive;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 0, 200, 0, true},
+        {"HTTP/1.0 200\r\ncontent-length:2\r\n\r\nhi", 0, 200, 0, false},
+        {"HTTP/1.1 503 \r\nConnection: close\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", 0, 503, 7,
+         false},
+        {"HTTP/1.1 429 x\r\nRetry-After: 99999\r\nContent-Length: 0\r\n\r\n", 0, 429, REPLY_RETRY_S, true},
+        {"HTTP/1.1 503 x\r\nRetry-After: Fri, 31 Dec 1999\r\nContent-Length: 0\r\n\r\n", 0, 503, 0, true},
+        {"HTTP/1.1 204 x\r\n\r\n", 0, 204, 0, true},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", ERR_MORE, 0, 0, false},
+        {"HTTP/1.1 200 OK\r\nContent-Le", ERR_MORE, 0, 0, false},
+        {"", ERR_MORE, 0, 0, false},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n", ERR_LIMIT, 0, 0, false},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ERR_UNSUPPORTED, 0, 0, false},
+        {"HTTP/1.1 200 OK\r\n\r\n", ERR_UNSUPPORTED, 0, 0, false},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi", ERR_INVALID, 0, 0, false},
+        {"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", ERR_INVALID, 0, 0, false},
+        {"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n", ERR_INVALID, 0, 0, false},
+        {"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", ERR_INVALID, 0, 0, false},
+        {"HTTP/2 200 OK\r\n\r\n", ERR_INVALID, 0, 0, false},
+        {"SSH-2.0-OpenSSH_9.2\r\n\r\n", ERR_INVALID, 0, 0, false},
+    };
+    struct reply reply;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        int rc = reply_parse(slice_of(cases[i].text), 100, false, &reply);
+        if (rc != cases[i].rc)
+            fail_msg("case %zu: %d", i, rc);
+        if (rc != 0)
+            continue;
+        assert_int_equal(reply.status, cases[i].status);
+        assert_int_equal(reply.retry_after_s, cases[i].retry_after_s);
+        assert_int_equal(reply.keep_alive, cases[i].keep_alive);
+    }
+    static char endless[REPLY_HEAD_BYTES + 10];
+    memset(endless, 'x', sizeof endless);
+    assert_int_equal(reply_parse((struct slice){endless, sizeof endless}, 100, false, &reply), ERR_LIMIT);
+    assert_int_equal(reply_parse(SLICE("HTTP/1.1 200 Connection established\r\n\r\n"), 0, true, &reply), 0);
 }
 
 static void metrics_have_every_row(void **state)
@@ -141,6 +234,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_host_name_becomes_an_edge_id),
         cmocka_unit_test(paths_lie_below_the_spool),
+        cmocka_unit_test(what_https_needs_is_asked_for),
+        cmocka_unit_test(replies_are_read_whole),
         cmocka_unit_test(metrics_have_every_row),
         cmocka_unit_test(records_are_json_whatever_is_in_them),
     };

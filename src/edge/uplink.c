@@ -47,22 +47,47 @@ static int64_t next_delay_us(struct uplink *u)
     return delay_us > BACKOFF_MIN_US ? delay_us : BACKOFF_MIN_US;
 }
 
+/* The whole round on one way failed, in a way that the other may not. */
+static bool falls_back(const struct uplink *u, const char *why)
+{
+    return u->transport == UPLINK_AUTO && !u->by_https && u->state != UPLINK_READY && why != NULL;
+}
+
+static int64_t retry_at_us(struct uplink *u, int64_t now_us)
+{
+    int64_t asked_us = u->link.retry_after_s * US_PER_SECOND, delay_us = next_delay_us(u);
+    return now_us + (asked_us > delay_us ? asked_us : delay_us);
+}
+
+static void forget_link(struct uplink *u)
+{
+    link_close(&u->link, 0);
+    resolve_abandon(&u->resolve);
+    probe_cancel(&u->probe);
+    u->asked_us = 0;
+    if (outbox_restart(u->outbox, NULL, 0, 1, NULL) != 0)
+        log_debug("spool cannot be read again from the last ack");
+}
+
 void uplink_lose(struct uplink *u, int64_t now_us, const char *why)
 {
     if (u->state == UPLINK_READY && now_us - u->ready_since_us > STEADY_US)
         u->backoff_us = BACKOFF_MIN_US;
-    link_close(&u->link, 0);
-    resolve_abandon(&u->resolve);
     bool others = u->state != UPLINK_READY && why != NULL && u->tried < u->resolved.n;
+    bool other_way = !others && falls_back(u, why);
+    forget_link(u);
     u->state = UPLINK_CONNECTING;
-    u->asked_us = 0;
-    u->retry_at_us = others ? now_us : now_us + next_delay_us(u);
-    if (!others)
+    u->retry_at_us = others || other_way ? now_us : retry_at_us(u, now_us);
+    if (!others) {
         u->tried = u->resolved.n = 0; /* the name may have moved */
-    if (outbox_restart(u->outbox, NULL, 0, 1, NULL) != 0)
-        log_debug("spool cannot be read again from the last ack");
+        u->by_https = u->transport == UPLINK_HTTPS || other_way;
+    }
     if (why == NULL || others)
         return;
+    if (other_way) {
+        log_debug("hub is not reached by ZeroMQ, HTTPS is tried server=%s [%s]", u->server, why);
+        return;
+    }
     if (!u->said_refused)
         log_warning(
             "hub is not reached, the spool keeps everything: `policy-proxy check` says more server=%s [%s]",
@@ -76,8 +101,12 @@ static void connect_next(struct uplink *u, int64_t now_us)
 {
     struct err err = {0};
     u->deadline_us = now_us + CONNECT_US;
-    const char *endpoint = u->resolved.to[u->tried++].endpoint;
-    if (link_open(&u->link, &u->keys, u->server_key, endpoint, &err) != 0)
+    size_t i = u->tried++;
+    int rc = !u->by_https ? link_open(&u->link, &u->keys, u->server_key, u->resolved.to[i].endpoint, &err)
+                          : link_open_https(&u->link, &u->keys, u->server_key, u->api_key, &u->https,
+                                            (const struct sockaddr *)&u->resolved.to[i].address,
+                                            u->resolved.to[i].address_bytes, &err);
+    if (rc != 0)
         uplink_lose(u, now_us, err_detail(&err));
 }
 
@@ -88,7 +117,7 @@ static void connect_now(struct uplink *u, int64_t now_us)
     u->deadline_us = now_us + CONNECT_US;
     if (u->tried < u->resolved.n)
         connect_next(u, now_us);
-    else if (resolve_start(&u->resolve, u->server, wake_up, u->wake, &err) != 0)
+    else if (resolve_start(&u->resolve, u->by_https ? u->https_to : u->server, wake_up, u->wake, &err) != 0)
         uplink_lose(u, now_us, err_detail(&err));
 }
 
@@ -106,20 +135,51 @@ static void await_name(struct uplink *u, int64_t now_us)
         uplink_lose(u, now_us, "the name service does not answer");
 }
 
+static const char *why_closed(const struct uplink *u)
+{
+    return u->by_https                     ? u->link.why
+           : u->state != UPLINK_CONNECTING ? "the connection was closed"
+           : u->link.connected             ? "the handshake fails: is server_key the hub's?"
+                                           : "nothing answers at this address";
+}
+
 static void watch(struct uplink *u, int64_t now_us)
 {
     enum curve_event event;
-    while (u->link.socket != NULL && (event = link_event(&u->link)) != CURVE_NONE) {
+    while (link_is_open(&u->link) && (event = link_event(&u->link)) != CURVE_NONE) {
         if (event == CURVE_READY && u->state == UPLINK_CONNECTING)
             uplink_greet(u, now_us);
         else if (event == CURVE_HANDSHAKE_FAILED)
             uplink_lose(u, now_us, "the handshake fails: is server_key the hub's?");
         else if (event == CURVE_CLOSED)
-            uplink_lose(u, now_us,
-                        u->state != UPLINK_CONNECTING ? "the connection was closed"
-                        : u->link.connected           ? "the handshake fails: is server_key the hub's?"
-                                                      : "nothing answers at this address");
+            uplink_lose(u, now_us, why_closed(u));
     }
+}
+
+/* ---- the way back ---------------------------------------------------------------------------- */
+
+/* Between two requests, so that none is sent twice for nothing. What is not acked by then goes again; the
+ * WELCOME says what of it the hub has. */
+static void go_back(struct uplink *u, int64_t now_us)
+{
+    struct link open = u->probe.link;
+    u->probe.link = u->link;
+    u->link = open;
+    probe_cancel(&u->probe);
+    if (outbox_restart(u->outbox, NULL, 0, 1, NULL) != 0)
+        log_debug("spool cannot be read again from the last ack");
+    u->by_https = false;
+    u->own.returns++;
+    log_info("hub is reached by ZeroMQ again server=%s", u->server);
+    uplink_greet(u, now_us);
+}
+
+static void look_back(struct uplink *u, int64_t now_us)
+{
+    if (u->transport != UPLINK_AUTO || !u->by_https || u->state != UPLINK_READY || !link_takes(&u->link))
+        return;
+    if (probe_step(&u->probe, &u->keys, u->server, u->server_key, wake_up, u->wake, now_us))
+        go_back(u, now_us);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -151,6 +211,7 @@ static void publish(struct uplink *u, int64_t now_us)
     int64_t oldest_ts = outbox_oldest_ts(u->outbox), lag_us = clock_real_us() - oldest_ts;
     u->publish_at_us = now_us + PUBLISH_US;
     u->own.state = u->state;
+    u->own.by_https = u->by_https;
     u->own.in_flight = outbox_in_flight(u->outbox);
     u->own.unsendable = outbox_unsendable(u->outbox);
     u->own.lag_us = oldest_ts != 0 && lag_us > 0 ? lag_us : 0;
@@ -164,10 +225,11 @@ static void step(struct uplink *u, int64_t now_us)
 {
     if (u->resolve != NULL)
         await_name(u, now_us);
-    else if (u->link.socket == NULL && now_us >= u->retry_at_us)
+    else if (!link_is_open(&u->link) && now_us >= u->retry_at_us)
         connect_now(u, now_us);
-    else if (u->link.socket != NULL && u->state != UPLINK_READY && now_us >= u->deadline_us)
+    else if (link_is_open(&u->link) && u->state != UPLINK_READY && now_us >= u->deadline_us)
         uplink_lose(u, now_us, "the hub does not answer");
+    look_back(u, now_us);
     if (u->state == UPLINK_READY)
         uplink_ship(u, now_us);
     if (now_us >= u->retire_at_us)
@@ -180,25 +242,24 @@ static int64_t wake_at_us(struct uplink *u, bool collecting)
     int64_t at = u->publish_at_us + 800 * 1000;
     if (u->resolve != NULL)
         return at;
-    if (u->link.socket == NULL && u->retry_at_us < at)
+    if (!link_is_open(&u->link) && u->retry_at_us < at)
         at = u->retry_at_us;
     if (collecting && uplink_ship_at_us(u) < at)
         at = uplink_ship_at_us(u);
-    if (u->state == UPLINK_READY && u->status_at_us < at)
+    if (u->state == UPLINK_READY && u->status_at_us < at && link_takes(&u->link))
         at = u->status_at_us;
     return at;
 }
 
 static void wait(struct uplink *u, int64_t until_us)
 {
-    zmq_pollitem_t items[] = {
-        {NULL, wake_fd(u->wake), ZMQ_POLLIN, 0},
-        {u->link.socket, 0, ZMQ_POLLIN, 0},
-        {u->link.monitor, 0, ZMQ_POLLIN, 0},
-    };
+    zmq_pollitem_t items[1 + 2 * LINK_POLLS] = {{NULL, wake_fd(u->wake), ZMQ_POLLIN, 0}};
+    int n = 1;
+    n += link_poll(&u->link, items + n);
+    n += link_poll(&u->probe.link, items + n);
     int64_t wait_us = until_us - clock_monotonic_us();
     long timeout_ms = wait_us <= 0 ? 0 : (long)((wait_us + 999) / 1000);
-    (void)zmq_poll(items, u->link.socket != NULL ? 3 : 1, timeout_ms);
+    (void)zmq_poll(items, n, timeout_ms);
     wake_drain(u->wake);
 }
 
@@ -207,7 +268,7 @@ static bool finished(struct uplink *u, int64_t now_us)
 {
     if (!atomic_load(&u->stop))
         return false;
-    if (now_us >= atomic_load(&u->drain_until_us) || u->link.socket == NULL)
+    if (now_us >= atomic_load(&u->drain_until_us) || !link_is_open(&u->link))
         return true;
     return u->state == UPLINK_READY && outbox_in_flight(u->outbox) == 0 &&
            outbox_fill(u->outbox, NULL) == ERR_END;
@@ -218,7 +279,7 @@ static void say_goodbye(struct uplink *u)
     if (u->state == UPLINK_READY) {
         u->out.type = FRAME_BYE;
         u->out.bye.greeting = u->greeting;
-        if (link_send(&u->link, &u->out) != 0)
+        if (!link_takes(&u->link) || link_send(&u->link, &u->out) != 0)
             log_debug("hub was not told goodbye");
     }
     link_close(&u->link, BYE_LINGER_MS);
@@ -232,7 +293,7 @@ static void *run(void *arg)
     int64_t now_us = clock_monotonic_us();
     while (!finished(u, now_us)) {
         step(u, now_us);
-        bool ready = u->state == UPLINK_READY;
+        bool ready = u->state == UPLINK_READY && link_takes(&u->link);
         int rc = ready && outbox_in_flight(u->outbox) < u->window ? outbox_fill(u->outbox, NULL) : ERR_BUSY;
         bool idle = rc == ERR_END || !ready, more = rc == 0 || (idle && maintain(u, now_us));
         if (now_us >= u->publish_at_us)
@@ -249,40 +310,13 @@ static void *run(void *arg)
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static int copy(char *out, size_t size, const char *text, const char *what, struct err *err)
-{
-    if (text != NULL && text[0] != '\0' && slice_to_string(slice_of(text), out, size) == 0)
-        return 0;
-    return err_set(err, ERR_CONFIG, "%s is missing or too long: set it", what);
-}
-
-static int take_options(struct uplink *u, const struct uplink_options *options, struct err *err)
-{
-    char host[CURVE_HOST_BYTES], port[CURVE_PORT_BYTES];
-    int rc = copy(u->server, sizeof u->server, options->server, "server", err);
-    if (rc == 0)
-        rc = curve_endpoint_split(u->server, host, port, err);
-    if (rc == 0)
-        rc = copy(u->server_key, sizeof u->server_key, options->server_key, "server_key", err);
-    if (rc == 0)
-        rc = curve_key_check(u->server_key, err);
-    if (rc == 0)
-        rc = copy(u->api_key, sizeof u->api_key, options->api_key, "api_key", err);
-    if (rc == 0)
-        rc = copy(u->edge_id, sizeof u->edge_id, options->edge_id, "edge_id", err);
-    if (rc == 0 && !batch_edge_valid(slice_of(u->edge_id)))
-        rc =
-            err_set(err, ERR_CONFIG, "edge_id '%s' may have letters, digits, '.', '-', '_' only", u->edge_id);
-    u->keepalive_us = options->keepalive_us > 0 ? options->keepalive_us : 10 * US_PER_SECOND;
-    return rc;
-}
-
 static void destroy(struct uplink *u)
 {
     resolve_abandon(&u->resolve);
     wake_shut(&u->wake);
     outbox_close(&u->outbox);
     link_fini(&u->link);
+    probe_fini(&u->probe);
     (void)pthread_mutex_destroy(&u->stats_lock);
     sodium_memzero(u, sizeof *u);
     free(u);
@@ -323,9 +357,10 @@ int uplink_start(struct uplink **out, const struct uplink_options *options, stru
     u->backoff_us = BACKOFF_MIN_US;
     u->greeting = randombytes_random() >> 1; /* never that of an earlier process's late frames */
     link_init(&u->link);
+    probe_init(&u->probe);
     (void)pthread_mutex_init(&u->stats_lock, NULL);
     (void)gethostname(u->host, sizeof u->host - 1);
-    int rc = take_options(u, options, err);
+    int rc = uplink_take_options(u, options, err);
     if (rc == 0)
         rc = curve_keys_load(&u->keys, options->key_file, err);
     if (rc == 0)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * uplink_check: `policy-proxy check`: the way to the hub in four steps, each told in one line. It greets as a
- * probe, so the running edge's session is left alone.
+ * uplink_check: `policy-proxy check`: each way to the hub that is set up, each step told in one line. It
+ * greets as a probe, so the running edge's session is left alone.
  */
 #include "uplink_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct check {
     void (*say)(void *arg, bool ok, const char *line);
     void *arg;
     struct err *err;
+    const char *way;               /* before a line */
     char endpoint[RESOLVED_BYTES]; /* that answered */
     struct link link;
     struct curve_keys keys;
@@ -130,7 +132,7 @@ static int refused(struct check *c, const struct frame_refuse *refuse)
                : refuse->code == REFUSAL_VERSION                                ? ERR_VERSION
                : refuse->code == REFUSAL_KEY || refuse->code == REFUSAL_REVOKED ? ERR_UNAUTHENTICATED
                                                                                 : ERR_DENIED;
-    return bad(c, code, "API key: refused with %s (%.*s): %s", frame_refusal_name(refuse->code),
+    return bad(c, code, "%sAPI key: refused with %s (%.*s): %s", c->way, frame_refusal_name(refuse->code),
                (int)refuse->reason.n, refuse->reason.p, frame_refusal_text(refuse->code));
 }
 
@@ -151,21 +153,44 @@ static int say_probe(struct check *c, uint32_t greeting)
     return rc;
 }
 
-/* The answer to the probe in link->in. */
+/* Polls what the link has until there is something. False: the time is over. */
+static bool await_news(struct check *c, int64_t until_us)
+{
+    zmq_pollitem_t items[LINK_POLLS];
+    int n = link_poll(&c->link, items);
+    int64_t left_us = until_us - clock_monotonic_us();
+    return left_us > 0 && zmq_poll(items, n, (long)(left_us / 1000 + 1)) >= 0;
+}
+
+/* The answer to the probe in link->in. ERR_TIMEOUT; ERR_UNAVAILABLE: closed, link->why. */
 static int await_answer(struct check *c, uint32_t greeting)
 {
-    zmq_pollitem_t item = {c->link.socket, 0, ZMQ_POLLIN, 0};
-    for (int64_t end = clock_monotonic_us() + STEP_MS * 1000;;) {
-        int64_t left_us = end - clock_monotonic_us();
-        if (left_us <= 0 || zmq_poll(&item, 1, (long)(left_us / 1000 + 1)) < 0)
-            return ERR_TIMEOUT;
-        if (link_receive(&c->link) != 0)
-            continue;
-        const struct frame *in = &c->link.in;
-        if ((in->type == FRAME_WELCOME && in->welcome.greeting == greeting) ||
-            (in->type == FRAME_REFUSE && (in->refuse.greeting == greeting || in->refuse.greeting == 0)))
-            return 0;
-    }
+    int64_t until_us = clock_monotonic_us() + STEP_MS * INT64_C(1000);
+    do {
+        enum curve_event event = link_event(&c->link);
+        while (link_receive(&c->link) == 0) {
+            const struct frame *in = &c->link.in;
+            if ((in->type == FRAME_WELCOME && in->welcome.greeting == greeting) ||
+                (in->type == FRAME_REFUSE && (in->refuse.greeting == greeting || in->refuse.greeting == 0)))
+                return 0;
+        }
+        if (event == CURVE_CLOSED || event == CURVE_HANDSHAKE_FAILED)
+            return ERR_UNAVAILABLE;
+    } while (await_news(c, until_us));
+    return ERR_TIMEOUT;
+}
+
+/* What the answer in link->in says; the clocks' offset. */
+static int welcomed(struct check *c, int64_t asked_us, int64_t *offset_us)
+{
+    const struct frame *in = &c->link.in;
+    if (in->type == FRAME_REFUSE)
+        return refused(c, &in->refuse);
+    int64_t round_trip_us = clock_monotonic_us() - asked_us;
+    if (__builtin_sub_overflow(clock_real_us() - round_trip_us / 2, in->welcome.clock_us, offset_us))
+        *offset_us = INT64_MAX;
+    good(c, "%sAPI key: welcome as edge %s of tenant %u", c->way, c->options->edge_id, in->welcome.tenant);
+    return 0;
 }
 
 static int check_api_key(struct check *c, int64_t *offset_us)
@@ -180,14 +205,7 @@ static int check_api_key(struct check *c, int64_t *offset_us)
         rc = await_answer(c, GREETING);
     if (rc != 0)
         return bad(c, ERR_TIMEOUT, "API key: the hub does not answer: see its log");
-    const struct frame *in = &c->link.in;
-    if (in->type == FRAME_REFUSE)
-        return refused(c, &in->refuse);
-    int64_t round_trip_us = clock_monotonic_us() - asked_us;
-    if (__builtin_sub_overflow(clock_real_us() - round_trip_us / 2, in->welcome.clock_us, offset_us))
-        *offset_us = INT64_MAX;
-    good(c, "API key: welcome as edge %s of tenant %u", c->options->edge_id, in->welcome.tenant);
-    return 0;
+    return welcomed(c, asked_us, offset_us);
 }
 
 static int check_clock(struct check *c, int64_t offset_us)
@@ -201,23 +219,124 @@ static int check_clock(struct check *c, int64_t offset_us)
     return 0;
 }
 
-int uplink_check(const struct uplink_options *options, void (*say)(void *arg, bool ok, const char *line),
-                 void *arg, struct err *err)
+static int check_zmq(struct check *c)
 {
-    struct check *c = calloc(1, sizeof *c);
     int64_t offset_us = 0;
-    if (c == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory for the check");
-    *c = (struct check){.options = options, .say = say, .arg = arg, .err = err};
-    link_init(&c->link);
+    c->way = "";
     int rc = check_connection(c);
     if (rc == 0)
         rc = check_server_key(c);
     if (rc == 0)
         rc = check_api_key(c, &offset_us);
+    link_close(&c->link, 0);
+    return rc == 0 ? check_clock(c, offset_us) : rc;
+}
+
+/* ---- HTTPS ----------------------------------------------------------------------------------- */
+
+/* The server's key, when TLS stood. */
+static void tell_key(struct check *c, const struct uplink *u)
+{
+    uint8_t pin[HTTPS_PIN_BYTES];
+    char text[sodium_base64_ENCODED_LEN(HTTPS_PIN_BYTES, sodium_base64_VARIANT_ORIGINAL)];
+    if (c->link.https == NULL || !https_seen_pin(c->link.https, pin))
+        return;
+    (void)sodium_bin2base64(text, sizeof text, pin, sizeof pin, sodium_base64_VARIANT_ORIGINAL);
+    if (!u->https.pinned)
+        good(c, "https: the server's certificate is of https_ca; its key is sha256//%s", text);
+    else if (memcmp(pin, u->https.pin, sizeof pin) == 0)
+        good(c, "https: the server has the pinned key");
+    else
+        (void)bad(c, ERR_DENIED,
+                  "https: the server has the key sha256//%s, which is not https_pin: is it the hub?", text);
+}
+
+/* One address. ERR_UNAVAILABLE with link->why when it isn't the hub, or not reached. */
+static int greet_by_https(struct check *c, const struct uplink *u, const struct resolved *found, size_t i,
+                          int64_t *offset_us)
+{
+    enum { GREETING = 2 };
+    struct err err = {0};
+    int64_t asked_us = clock_monotonic_us();
+    int rc =
+        link_open_https(&c->link, &c->keys, c->options->server_key, c->options->api_key, &u->https,
+                        (const struct sockaddr *)&found->to[i].address, found->to[i].address_bytes, &err);
+    if (rc != 0) {
+        (void)snprintf(c->link.why, sizeof c->link.why, "%.150s", err_detail(&err));
+        return rc;
+    }
+    (void)link_event(&c->link); /* that it may be greeted */
+    rc = say_probe(c, GREETING);
     if (rc == 0)
-        rc = check_clock(c, offset_us);
+        rc = await_answer(c, GREETING);
+    if (rc == ERR_TIMEOUT)
+        (void)snprintf(c->link.why, sizeof c->link.why, "nothing answers in time");
+    tell_key(c, u);
+    return rc == 0 ? welcomed(c, asked_us, offset_us) : rc;
+}
+
+static int try_https(struct check *c, const struct uplink *u)
+{
+    struct resolved found;
+    struct err err = {0};
+    int64_t offset_us = 0;
+    int rc = curve_keys_load(&c->keys, c->options->key_file, &err);
+    if (rc == 0)
+        rc = resolve_now(u->https_to, &found, &err);
+    if (rc != 0)
+        return bad(c, rc, "https: %s", err_detail(&err));
+    for (size_t i = 0; i < found.n; i++) {
+        rc = greet_by_https(c, u, &found, i, &offset_us);
+        link_close(&c->link, 0);
+        if (rc == 0)
+            return check_clock(c, offset_us);
+        if (c->link.why[0] == '\0')
+            return rc; /* the hub refused, and was told */
+    }
+    return bad(c, ERR_UNAVAILABLE, "https: %s: %s", c->options->https_server, c->link.why);
+}
+
+static int check_https(struct check *c)
+{
+    struct uplink *u = calloc(1, sizeof *u);
+    struct err err = {0};
+    struct uplink_options options = *c->options;
+    if (u == NULL)
+        return err_set(c->err, ERR_NO_MEMORY, "no memory for the check");
+    c->way = "https: ";
+    options.transport = UPLINK_HTTPS;
+    int rc = uplink_take_options(u, &options, &err);
+    rc = rc == 0 ? try_https(c, u) : bad(c, rc, "https: %s", err_detail(&err));
+    sodium_memzero(u, sizeof *u);
+    free(u);
+    return rc;
+}
+
+static bool is_set(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+static bool https_is_set_up(const struct uplink_options *options)
+{
+    return options->transport != UPLINK_ZMQ || is_set(options->https_pin) || is_set(options->https_ca);
+}
+
+int uplink_check(const struct uplink_options *options, void (*say)(void *arg, bool ok, const char *line),
+                 void *arg, struct err *err)
+{
+    struct err later = {0};
+    struct check *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the check");
+    *c = (struct check){.options = options, .say = say, .arg = arg, .err = err};
+    link_init(&c->link);
+    int by_zmq = options->transport != UPLINK_HTTPS ? check_zmq(c) : 0;
+    c->err = by_zmq == 0 ? err : &later;
+    int by_https = https_is_set_up(options) ? check_https(c) : 0;
     link_fini(&c->link);
     free(c);
-    return rc;
+    if (options->transport == UPLINK_AUTO && (by_zmq == 0 || by_https == 0))
+        return 0; /* either is enough */
+    return by_zmq != 0 ? by_zmq : by_https;
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "link.h"
 #include "outbox.h"
+#include "probe.h"
 #include "resolve.h"
 #include "uplink.h"
 #include "wake.h"
@@ -16,7 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { UPLINK_ENDPOINT_BYTES = 300 };
+enum { UPLINK_ENDPOINT_BYTES = 300, UPLINK_PATH_BYTES = 1024 };
 
 /* The edge's clock against the hub's, as the last good round trip told; a step of the own clock since then is
  * seen against the monotonic one. */
@@ -29,6 +30,10 @@ struct uplink {
     char server[UPLINK_ENDPOINT_BYTES], server_key[CURVE_Z85_BYTES], api_key[FRAME_KEY_BYTES + 1];
     char edge_id[BATCH_EDGE_BYTES + 1], host[FRAME_HOST_BYTES + 1];
     int64_t keepalive_us;
+    enum uplink_transport transport;
+    struct https_options https;
+    char https_ca[UPLINK_PATH_BYTES],
+        https_to[UPLINK_ENDPOINT_BYTES]; /* to: the server's or the proxy's, as an endpoint */
     struct curve_keys keys;
     struct spool *spool;
     struct wake *wake;
@@ -39,6 +44,8 @@ struct uplink {
     /* the thread's own: */
     struct outbox *outbox;
     struct link link;
+    bool by_https;            /* this round of attempts, and the session that comes of it */
+    struct probe probe;       /* for the way back, while by_https in UPLINK_AUTO */
     struct resolve *resolve;  /* the hub's name is looked up; NULL: it is not */
     struct resolved resolved; /* this round of attempts goes through these */
     size_t tried;             /* of them */
@@ -52,6 +59,8 @@ struct uplink {
     int64_t ready_since_us;
     int64_t retire_at_us, maintain_at_us, publish_at_us;
     struct offset offset;
+    int64_t zmq_since_us; /* its last session, in UPLINK_AUTO; 0: none since the last fall back */
+    bool fell_back;       /* the last session was one of HTTPS, in UPLINK_AUTO */
     bool reading_failed, said_refused;
     uint32_t random;
     struct uplink_stats own;
@@ -66,6 +75,10 @@ void uplink_hear(struct uplink *uplink, int64_t now_us); /* every frame that is 
 void uplink_ship(struct uplink *uplink, int64_t now_us); /* while READY: batches and STATUS */
 int64_t uplink_ship_at_us(const struct uplink *uplink);  /* when a batch that is being filled is to go */
 int64_t uplink_offset_us(const struct uplink *uplink);
+
+/* uplink_options.c: copies them. ERR_CONFIG. */
+MUST_CHECK int uplink_take_options(struct uplink *uplink, const struct uplink_options *options,
+                                   struct err *err);
 
 /* uplink.c: the connection is over, or is to be; tries again later (back-off). why is for people. */
 void uplink_lose(struct uplink *uplink, int64_t now_us, const char *why);

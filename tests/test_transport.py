@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways from an edge to the hub: HTTPS instead of ZeroMQ, falling back and coming back, through proxies and
+tunnels. Whatever way it is, and whenever it changes: what was answered is stored once."""
+import contextlib
+import json
+import os
+import pathlib
+import random
+import resource
+import subprocess
+import threading
+import time
+
+import pytest
+
+from front import Door, HttpProxy, TlsFront
+from harness import (DUNNO, FIXTURE, LIMIT_S, Hub, Load, PolicyClient, Proxy, assert_exactly_once, free_port, program, request,
+                     wait_until)
+from test_edge import receive, unsanitized
+
+READY = 'policy_proxy_uplink_state{state="ready"}'
+
+
+@pytest.fixture
+def front(place, hub):
+    with TlsFront(("127.0.0.1", hub.http_port), place) as front:
+        yield front
+
+
+def by_https(front, **more):
+    return {"transport": "https", "https_server": f"https://127.0.0.1:{front.port}", "https_pin": front.pin(), **more}
+
+
+def edge_by_https(place, hub, front, name="edge-1", **more):
+    return Proxy(place / name, hub, {"server": f"tcp://127.0.0.1:{free_port()}", **by_https(front, **more)})
+
+
+def is_ready(edge, https):
+    found = edge.metrics()
+    return found[READY] == 1 and found["policy_proxy_uplink_https"] == https
+
+
+def check(edge):
+    return subprocess.run([program("policy-proxy"), "check"], capture_output=True, text=True, timeout=LIMIT_S * 2,
+                          env={**os.environ, **edge._env}, stdin=subprocess.DEVNULL)
+
+
+def edges_of(hub):
+    return {edge["id"]: edge for edge in json.loads(hub.cli("edge", "list", "--json").stdout)["rows"]}
+
+
+def test_everything_goes_by_https(place, started, hub, front):
+    edge = started(edge_by_https(place, hub, front)).ready()
+    load = Load(edge.port, connections=4, prefix="https", limit=500).start()
+    wait_until(lambda: len(load.answered) == 2000, "all is answered")
+    assert_exactly_once(hub, load.stop())
+    wait_until(lambda: edge.metrics()["policy_proxy_spool_records"] == 0, "all is acked")
+    shown = edges_of(hub)["edge-1"]
+    assert shown["transport"] == "https" and shown["connected"] and shown["gaps"] == 0
+    assert front.taken == 1, "the connection is kept"
+    assert edge.stop() == 0
+    wait_until(lambda: not edges_of(hub)["edge-1"]["connected"], "it said goodbye")
+
+
+def test_hub_and_front_may_end_at_any_time(place, started, hub, front):
+    edge = started(edge_by_https(place, hub, front)).ready()
+    load = Load(edge.port, connections=2, prefix="ends", pause_s=0.002).start()
+    for round_ in range(4):
+        wait_until(lambda: is_ready(edge, 1), "it is welcome")
+        if round_ % 2:
+            front.close()
+            front.open()
+        else:
+            hub.kill()
+            hub.start().ready()
+    wait_until(lambda: is_ready(edge, 1), "it is welcome")
+    assert_exactly_once(hub, load.stop())
+
+
+def test_the_server_is_known_by_its_key(place, started, hub, front):
+    with TlsFront(("127.0.0.1", hub.http_port), place) as other:
+        edge = started(Proxy(place / "edge-1", hub, by_https(front, https_server=f"https://127.0.0.1:{other.port}"))).ready()
+        wait_until(lambda: "not the pinned one" in edge.log(), "it is refused")
+        with PolicyClient(edge.port) as client:
+            client.ask(request(instance="kept"))
+        assert hub.total("requests") == 0
+        told = check(edge)
+        assert told.returncode != 0 and f"the key {other.pin()}, which is not https_pin" in told.stdout
+        edge.settings["https_pin"] = other.pin()
+        edge.write()
+        subprocess.run([program("policy-proxy"), "-c", "reload"], check=True, env={**os.environ, **edge._env})
+        wait_until(lambda: hub.total("requests") == 1, "what was kept is sent")
+
+
+@pytest.mark.parametrize("host, pinned, good", [("localhost", False, True), ("localhost", True, True), ("127.0.0.1", False, False)])
+def test_or_by_an_authority(place, started, hub, front, host, pinned, good):
+    """The name counts then: the certificate is for localhost."""
+    edge = Proxy(place / "edge-1", hub, by_https(front, https_ca=str(front.certificate), https_server=f"https://{host}:{front.port}",
+                                                 https_pin=front.pin() if pinned else ""))
+    started(edge).ready()
+    if good:
+        wait_until(lambda: is_ready(edge, 1), "it is welcome")
+        assert "ok" in check(edge).stdout and check(edge).returncode == 0
+    else:
+        wait_until(lambda: "not of https_ca, or not for this name" in edge.log(), "it is refused")
+
+
+def test_an_authority_of_others_is_none(place, started, hub, front):
+    with TlsFront(("127.0.0.1", hub.http_port), place) as other:
+        edge = started(Proxy(place / "edge-1", hub, by_https(front, https_ca=str(other.certificate), https_pin="",
+                                                             https_server=f"https://localhost:{front.port}"))).ready()
+        wait_until(lambda: "not of https_ca" in edge.log(), "it is refused")
+
+
+def test_an_edges_key_is_pinned_whatever_the_way(place, started, hub, front):
+    """Another machine with the API key can't take an edge's name by the other way."""
+    edge = started(Proxy(place / "edge-1", hub)).ready()
+    wait_until(lambda: is_ready(edge, 0), "it is welcome")
+    thief = started(edge_by_https(place, hub, front, name="thief", edge_id="edge-1")).ready()
+    wait_until(lambda: "code=pinned" in thief.log(), "it is refused")
+    assert is_ready(edge, 0)
+
+
+def test_another_hub_behind_the_same_certificate(place, started, hub, front):
+    """TLS may end anywhere: the hub's own key is asked for behind it."""
+    other = started(Hub(place / "other")).ready()
+    other.load(FIXTURE)
+    edge = started(edge_by_https(place, hub, front, server_key=other.server_key())).ready()
+    wait_until(lambda: "is server_key the hub's?" in edge.log(), "it is refused")
+    assert hub.metrics()["mail_analytics_ingest_bad_parcels_total"] >= 1
+    assert "server_key" in check(edge).stdout
+
+
+def test_refusals_come_as_over_zeromq(place, started, hub, front):
+    edge = started(edge_by_https(place, hub, front, api_key="ma_" + "X" * 43)).ready()
+    wait_until(lambda: "code=key" in edge.log(), "it is refused")
+    wait_until(lambda: "peer refused address=127.0.0.1 code=key" in hub.log(), "the hub says so")
+    told = check(edge)
+    assert told.returncode != 0 and "FAIL  https: API key: refused with key" in told.stdout
+
+
+def test_through_an_http_proxy(place, started, hub, front):
+    with HttpProxy() as proxy:
+        edge = started(edge_by_https(place, hub, front, https_proxy=f"127.0.0.1:{proxy.port}")).ready()
+        load = Load(edge.port, connections=2, prefix="proxied", limit=50).start()
+        wait_until(lambda: len(load.answered) == 100, "all is answered")
+        assert_exactly_once(hub, load.stop())
+        assert proxy.asked and set(proxy.asked) == {f"CONNECT 127.0.0.1:{front.port} HTTP/1.1"}
+
+
+def test_check_tells_of_each_way(place, hub, front):
+    edge = Proxy(place / "edge-1", hub, {**by_https(front), "transport": "auto"})
+    told = check(edge)
+    assert told.returncode == 0 and "FAIL" not in told.stdout, told.stdout
+    for line in ("connection: tcp://", "server key: the hub has it", "https: the server has the pinned key",
+                 "API key: welcome as edge edge-1", "https: API key: welcome as edge edge-1"):
+        assert f"ok    {line}" in told.stdout, told.stdout
+    edge.settings["server"] = f"tcp://127.0.0.1:{free_port()}"
+    edge.write()
+    told = check(edge)
+    assert told.returncode == 0 and "FAIL  connection: " in told.stdout and "ok    https: API key" in told.stdout
+    front.close()
+    told = check(edge)
+    assert told.returncode != 0 and f"FAIL  https: https://127.0.0.1:{front.port}: nothing answers" in told.stdout
+
+
+def test_a_busy_hub_is_given_time(place, started, hub):
+    """503 with Retry-After, from a front whose hub is down: nothing is asked before it is over."""
+    asked = []
+
+    class Busy(TlsFront):
+        def greet(self, near):
+            near.settimeout(10)
+            near = self._context.wrap_socket(near, server_side=True)
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += near.recv(4096)
+            asked.append(time.monotonic())
+            near.sendall(b"HTTP/1.1 503 Busy\r\nRetry-After: 3\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            near.close()
+            raise OSError("served")
+
+    with Busy(None, place) as front:
+        edge = started(edge_by_https(place, hub, front)).ready()
+        wait_until(lambda: len(asked) >= 3, "it asks again")
+        assert all(later - earlier >= 2.9 for earlier, later in zip(asked, asked[1:])), asked
+        assert "the hub is busy" in edge.log()
+
+
+@pytest.fixture
+def ways(place, hub, front):
+    """A hub's own port behind a door, and an edge that may go both ways."""
+    with Door(("127.0.0.1", hub.wire_port)) as door:
+        edge = Proxy(place / "edge-1", hub, {**by_https(front), "transport": "auto", "server": f"tcp://127.0.0.1:{door.port}"})
+        yield door, edge
+
+
+def test_falls_back_and_comes_back(place, started, hub, front, ways):
+    door, edge = ways
+    started(edge).ready()
+    wait_until(lambda: is_ready(edge, 0), "by ZeroMQ first")
+    load = Load(edge.port, connections=2, prefix="ways", pause_s=0.002).start()
+    door.close()
+    wait_until(lambda: is_ready(edge, 1), "by HTTPS")
+    found = edge.metrics()
+    assert found["policy_proxy_uplink_fallbacks_total"] == 1 and found["policy_proxy_uplink_returns_total"] == 0
+    wait_until(lambda: edges_of(hub)["edge-1"]["transport"] == "https", "the hub shows it")
+    assert "HTTPS only" in edge.log()
+    sent = edge.metrics()["policy_proxy_uplink_records_acked_total"]
+    wait_until(lambda: edge.metrics()["policy_proxy_uplink_records_acked_total"] > sent, "it goes on")
+    door.open()
+    wait_until(lambda: is_ready(edge, 0), "by ZeroMQ again")
+    assert edge.metrics()["policy_proxy_uplink_returns_total"] == 1
+    assert_exactly_once(hub, load.stop())
+    shown = edges_of(hub)["edge-1"]
+    assert shown["transport"] == "zmq" and shown["gaps"] == 0
+
+
+def test_a_key_that_is_refused_is_no_reason_to_fall_back(place, started, hub, front, ways):
+    _, edge = ways
+    edge.settings["api_key"] = "ma_" + "X" * 43
+    edge.write()
+    started(edge).ready()
+    wait_until(lambda: edge.metrics()["policy_proxy_uplink_refusals_total"] >= 3, "it is refused")
+    assert edge.metrics()["policy_proxy_uplink_fallbacks_total"] == 0 and front.taken == 0
+
+
+def test_nothing_is_lost_whatever_happens_to_the_ways(place, started, hub, front, ways):
+    """The door opens and closes, the front is cut, hub and proxy are killed, at random, while mail is answered."""
+    door, edge = ways
+    rng = random.Random(int(os.environ.get("TRANSPORT_SEED", "11")))
+    started(edge).ready()
+    load = Load(edge.port, connections=4, prefix="storm", pause_s=0.004).start()
+    until = time.monotonic() + float(os.environ.get("TRANSPORT_SECONDS", "40"))
+    kinds = [door.close, door.open, lambda: (front.close(), front.open()), "hub", "proxy"]
+    while time.monotonic() < until:
+        kind = rng.choice(kinds)
+        if kind == "hub":
+            hub.kill()
+            hub.start()
+        elif kind == "proxy":
+            edge.kill()
+            edge.start()
+        else:
+            kind()
+        threading.Event().wait(rng.uniform(0.2, 2.5))  # how long it stays so
+    door.open()
+    hub.ready()
+    wait_until(lambda: edge.metrics()[READY] == 1, "it is welcome", LIMIT_S * 2)
+    assert_exactly_once(hub, load.stop(), LIMIT_S * 2)
+    assert edges_of(hub)["edge-1"]["gaps"] == 0
+
+
+def test_https_costs_little_memory(place, started, record_property):
+    """A thousand connections, and a backlog that goes by HTTPS."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    hub = started(Hub(place / "hub")).ready()
+    hub.load(FIXTURE)
+    with TlsFront(("127.0.0.1", hub.http_port), place) as front:
+        edge = edge_by_https(place, hub, front)
+        edge.args = [unsanitized(), *edge.args[1:]]
+        front.close()
+        started(edge).ready()
+        in_all, at_once = 40000, 100
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(PolicyClient(edge.port)) for _ in range(1000)]
+            for i in range(in_all // at_once):
+                many = [request(instance=os.urandom(16).hex(), sender=f"{os.urandom(8).hex()}@x.example") for _ in range(at_once)]
+                clients[i].fd.sendall(b"".join(many))
+                receive(clients[i].fd, len(DUNNO) * at_once)
+            front.open()
+            wait_until(lambda: edge.metrics()["policy_proxy_uplink_records_acked_total"] >= in_all, "all is sent")
+            kib = int(pathlib.Path(f"/proc/{edge.pid}/status").read_text().split("VmHWM:")[1].split()[0])
+            record_property("highest_resident_kib", kib)
+            print(f"{kib} KiB")
+            assert kib <= 12 * 1024
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
