@@ -128,6 +128,14 @@ static int faulty_parts(struct store *s, int (*each)(void *arg, const struct sto
     return store_parts(s->inner, each, arg, err);
 }
 
+static int faulty_rewrite_part(struct store *s, uint64_t id, const struct store_rewrite *how,
+                               const atomic_bool *cancelled,
+                               void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
+                               struct err *err)
+{
+    return store_rewrite_part(s->inner, id, how, cancelled, progress, arg, err);
+}
+
 static int faulty_query(struct store *s, const struct query *query, struct query_sink *sink, struct err *err)
 {
     return store_query(s->inner, query, sink, err);
@@ -166,6 +174,7 @@ static const struct store_engine faulty_engine = {
     .gap = faulty_gap,
     .close_part = faulty_close_part,
     .parts = faulty_parts,
+    .rewrite_part = faulty_rewrite_part,
     .query = faulty_query,
     .cancel = faulty_cancel,
     .stats = faulty_stats,

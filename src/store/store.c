@@ -74,6 +74,13 @@ int store_parts(struct store *store, int (*each)(void *arg, const struct store_p
     return engine_of(store)->parts(store, each, arg, err);
 }
 
+int store_rewrite_part(struct store *store, uint64_t id, const struct store_rewrite *how,
+                       const atomic_bool *cancelled, void (*progress)(void *arg, uint64_t done, uint64_t all),
+                       void *arg, struct err *err)
+{
+    return engine_of(store)->rewrite_part(store, id, how, cancelled, progress, arg, err);
+}
+
 int store_query(struct store *store, const struct query *query, struct query_sink *sink, struct err *err)
 {
     int rc = query_check(query, err);

@@ -48,6 +48,33 @@ struct store_part {
     uint64_t bytes; /* on disk */
 };
 
+/* What a rewriting leaves out, and what it changes. Everything is borrowed during the call. */
+enum store_kind { STORE_KIND_EVENTS, STORE_KIND_HOURLY, STORE_KIND_DAILY }; /* of data that is kept */
+/* Rows of a tenant whose hub_ts is before before_us; with an address (lower case) only those that have it, in
+ * any case of ASCII letters, as sender, recipient, sasl_username or sasl_sender, or somewhere in extra. */
+struct store_erasure {
+    uint32_t tenant;
+    struct slice address; /* empty: the whole tenant */
+    int64_t before_us;
+};
+/* Rows of a tenant, or of all that have no such entry (0), whose ts is before before_us. Only kind EVENTS
+ * concerns the rows. */
+struct store_keep {
+    uint32_t tenant;
+    enum store_kind kind;
+    int64_t before_us;
+};
+struct store_rewrite {
+    const struct store_erasure *erasures;
+    size_t erasure_count;
+    const struct store_keep *keeps;
+    size_t keep_count;
+    uint32_t reclassify_tenant; /* 0: none. Its rows get their direction and rule_version anew: */
+    int (*classify)(void *arg, struct event *event); /* from tenant, client_address, sasl_username (some text,
+                                                        when there was one) and recipient_domain */
+    void *classify_arg;
+};
+
 struct store_stats {
     uint64_t rows; /* stored now */
     uint64_t commits, rollbacks;
@@ -71,6 +98,9 @@ struct store_engine {
     int (*close_part)(struct store *store, struct err *err);
     int (*parts)(struct store *store, int (*each)(void *arg, const struct store_part *part), void *arg,
                  struct err *err);
+    int (*rewrite_part)(struct store *store, uint64_t id, const struct store_rewrite *how,
+                        const atomic_bool *cancelled,
+                        void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg, struct err *err);
     int (*query)(struct store *store, const struct query *query, struct query_sink *sink, struct err *err);
     void (*cancel)(struct store *store); /* a question's flag was set: it ends with ERR_CANCELLED */
     void (*stats)(struct store *store, struct store_stats *out);
@@ -112,6 +142,19 @@ MUST_CHECK int store_close_part(struct store *store, struct err *err);
  * What it is told is a copy: the store may be written and asked meanwhile. Any thread. ERR_NO_MEMORY. */
 MUST_CHECK int store_parts(struct store *store, int (*each)(void *arg, const struct store_part *part),
                            void *arg, struct err *err);
+
+/* Writes a closed part anew, as its next generation: ordered by tenant and ts, without what `how` (NULL:
+ * nothing) leaves out. Questions go on and see the old rows or the new ones; the old file goes with its last
+ * reader. A kill at any moment leaves the old part or the new one. Takes the calling thread, which must not
+ * be the writer's (that is never held up), memory and room on the disk of its own, and about two times as
+ * long as appending the rows took. Once *cancelled (may be NULL) is true it ends soon, with ERR_CANCELLED and
+ * nothing changed. progress (may be NULL) is told rows, of all there are to write. ERR_NOT_FOUND,
+ * ERR_CONFLICT (it is open), ERR_BUSY (another is being rewritten, or it still waits for a checkpoint: try
+ * again), ERR_FULL, or what classify answered. */
+MUST_CHECK int store_rewrite_part(struct store *store, uint64_t id, const struct store_rewrite *how,
+                                  const atomic_bool *cancelled,
+                                  void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
+                                  struct err *err);
 
 /* Any thread; blocks until answered. Runs query_check first, and answers what no engine has to know
  * (refine.h). ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many at once), ERR_LIMIT (memory), or what the sink

@@ -6,6 +6,7 @@
  */
 #include "base/log.h"
 #include "store/duckdb/answer.h"
+#include "store/duckdb/rewrite.h"
 #include "store/duckdb/writer.h"
 #include "store/engines.h"
 
@@ -26,6 +27,7 @@ struct store {
     pthread_mutex_t mutex; /* of the four below, which other threads may know of the writer */
     struct store_cursor cursor, checkpointed, until;
     bool gap;
+    atomic_bool rewriting;
     atomic_uint_least64_t commits, rollbacks, queries, query_errors;
 };
 
@@ -263,6 +265,18 @@ static int duck_parts(struct store *store, int (*each)(void *arg, const struct s
     return rc;
 }
 
+static int duck_rewrite_part(struct store *store, uint64_t id, const struct store_rewrite *how,
+                             const atomic_bool *cancelled,
+                             void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
+                             struct err *err)
+{
+    if (atomic_exchange(&store->rewriting, true))
+        return err_set(err, ERR_BUSY, "another part is being rewritten; try again");
+    int rc = rewrite(&store->parts, store->instance.memory_bytes, id, how, cancelled, progress, arg, err);
+    atomic_store(&store->rewriting, false);
+    return rc;
+}
+
 static int duck_checkpointed(struct store *store, struct store_cursor *out, struct err *err)
 {
     (void)err;
@@ -384,6 +398,7 @@ const struct store_engine duckdb_engine = {
     .gap = duck_gap,
     .close_part = duck_close_part,
     .parts = duck_parts,
+    .rewrite_part = duck_rewrite_part,
     .query = duck_query,
     .cancel = duck_cancel,
     .stats = duck_stats,

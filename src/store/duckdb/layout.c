@@ -161,6 +161,24 @@ static int read_numbers(duckdb_connection connection, const char *sql, int64_t *
     return rc;
 }
 
+int layout_count(duckdb_connection connection, const char *name, struct store_part *out, struct err *err)
+{
+    char sql[320];
+    int64_t numbers[5] = {0};
+    size_t found;
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT count(*), coalesce(epoch_us(min(ts)), 0), coalesce(epoch_us(max(ts)), 0), "
+                   "coalesce(epoch_us(min(hub_ts)), 0), coalesce(epoch_us(max(hub_ts)), 0) FROM %s.events",
+                   name);
+    int rc = read_numbers(connection, sql, numbers, 5, &found, err);
+    out->rows = (uint64_t)numbers[0];
+    out->min_ts = numbers[1];
+    out->max_ts = numbers[2];
+    out->min_hub_ts = numbers[3];
+    out->max_hub_ts = numbers[4];
+    return rc;
+}
+
 static int has_table(duckdb_connection connection, const char *name, const char *table, bool *has,
                      struct err *err)
 {

@@ -33,6 +33,10 @@ MUST_CHECK int layout_read(duckdb_connection connection, const char *name, struc
 MUST_CHECK int layout_write(duckdb_connection connection, const char *name, const struct store_part *part,
                             bool *fatal, struct err *err);
 
+/* rows, min_ts and so on, from the rows. */
+MUST_CHECK int layout_count(duckdb_connection connection, const char *name, struct store_part *out,
+                            struct err *err);
+
 /* 128-bit values keep their byte order as numbers, so that networks are ranges. */
 duckdb_uhugeint layout_from_bytes(const uint8_t bytes[16]);
 void layout_to_bytes(duckdb_uhugeint value, uint8_t bytes[16]);

@@ -258,13 +258,117 @@ int parts_snapshot(struct parts *parts, int64_t from, int64_t to, struct snapsho
     return rc;
 }
 
+/* A replaced one that nobody reads. */
+static void drop(struct parts *parts, struct part *part)
+{
+    struct err err;
+    (void)pthread_mutex_lock(&parts->change);
+    if (part_detach(part->name, parts->connection, &err) != 0)
+        log_warning("store: %s was replaced and can't be detached (%s)", part->path, err.detail);
+    part_unlink(part->path);
+    (void)pthread_mutex_unlock(&parts->change);
+    free(part);
+}
+
 void parts_release(struct parts *parts, struct snapshot *snapshot)
 {
-    (void)pthread_mutex_lock(&parts->mutex);
-    for (size_t i = 0; i < snapshot->count; i++)
-        snapshot->parts[i]->readers--;
-    (void)pthread_mutex_unlock(&parts->mutex);
+    for (size_t i = 0; i < snapshot->count; i++) {
+        struct part *part = snapshot->parts[i];
+        (void)pthread_mutex_lock(&parts->mutex);
+        bool last = --part->readers == 0 && part->replaced;
+        (void)pthread_mutex_unlock(&parts->mutex);
+        if (last)
+            drop(parts, part);
+    }
     free(snapshot->names);
     free(snapshot->parts);
     *snapshot = (struct snapshot){0};
+}
+
+/* Under change or mutex. */
+static size_t find(const struct parts *parts, uint64_t id)
+{
+    size_t at = 0;
+    while (at < parts->count && parts->list[at]->info.id != id)
+        at++;
+    return at;
+}
+
+static bool is_settled(const struct part *part)
+{
+    return store_cursor_compare(part->checkpointed, part->info.end) == 0;
+}
+
+static int take_original(const struct parts *parts, uint64_t id, struct original *out, struct err *err)
+{
+    size_t at = find(parts, id);
+    if (at == parts->count)
+        return err_set(err, ERR_NOT_FOUND, "the store has no part %" PRIu64, id);
+    const struct part *part = parts->list[at], *before = at > 0 ? parts->list[at - 1] : NULL;
+    if (part->info.open)
+        return err_set(err, ERR_CONFLICT, "part %" PRIu64 " is open; close it first", id);
+    if (!is_settled(part) || (before != NULL && !is_settled(before)))
+        return err_set(err, ERR_BUSY, "part %" PRIu64 " waits for a checkpoint; try again", id);
+    *out = (struct original){.info = part->info};
+    (void)strcpy(out->path, part->path);
+    if (before != NULL && !before->info.open)
+        (void)strcpy(out->before, before->path);
+    return 0;
+}
+
+int parts_original(struct parts *parts, uint64_t id, struct original *out, struct part *next, struct err *err)
+{
+    (void)pthread_mutex_lock(&parts->change);
+    (void)pthread_mutex_lock(&parts->mutex);
+    int rc = take_original(parts, id, out, err);
+    (void)pthread_mutex_unlock(&parts->mutex);
+    if (rc == 0) {
+        struct store_part info = out->info;
+        rc = shelf_generation(parts, id, &info.generation, err);
+        part_init(next, parts->instance->dir, &info);
+    }
+    (void)pthread_mutex_unlock(&parts->change);
+    return rc;
+}
+
+/* Under change: nothing else is added or taken away. *old: replaced, and nobody reads it any more. */
+static int install(struct parts *parts, const struct store_part *info, struct part *next,
+                   const char *temporary, struct part **old, struct err *err)
+{
+    bool fatal = false;
+    if (parts->connection == NULL)
+        return err_set(err, ERR_BUSY, "the store is being opened again; try again");
+    size_t at = find(parts, info->id);
+    if (at == parts->count || parts->list[at]->info.generation != info->generation)
+        return err_set(err, ERR_CONFLICT, "part %" PRIu64 " was lost while it was rewritten", info->id);
+    int rc = part_install(temporary, next->path, err);
+    if (rc == 0)
+        rc = part_attach(next->path, next->name, true, parts->connection, &fatal, err);
+    if (rc != 0)
+        return rc;
+    (void)pthread_mutex_lock(&parts->mutex);
+    struct part *replaced = parts->list[at];
+    parts->list[at] = next;
+    replaced->replaced = true;
+    *old = replaced->readers == 0 ? replaced : NULL;
+    (void)pthread_mutex_unlock(&parts->mutex);
+    return 0;
+}
+
+int parts_replace(struct parts *parts, const struct store_part *info, const struct part *next,
+                  const char *temporary, struct err *err)
+{
+    struct part *old = NULL, *copy = malloc(sizeof *copy);
+    if (copy == NULL)
+        return err_set(err, ERR_NO_MEMORY, "out of memory");
+    *copy = *next;
+    copy->checkpointed = copy->info.end;
+    (void)pthread_mutex_lock(&parts->change);
+    int rc = install(parts, info, copy, temporary, &old, err);
+    (void)pthread_mutex_unlock(&parts->change);
+    if (old != NULL)
+        drop(parts, old);
+    if (rc != 0)
+        free(copy);
+    return rc;
 }

@@ -73,4 +73,20 @@ MUST_CHECK int parts_snapshot(struct parts *parts, int64_t from, int64_t to, str
                               struct err *err);
 void parts_release(struct parts *parts, struct snapshot *snapshot);
 
+/* A part that may be rewritten, and what will replace it (name, path, generation). */
+struct original {
+    struct store_part info;
+    char path[PATH_MAX];
+    char before[PATH_MAX]; /* of the part in front of it; "": there is none */
+};
+/* ERR_NOT_FOUND, ERR_CONFLICT (open), ERR_BUSY (something is in a WAL only), ERR_LIMIT, ERR_IO. */
+MUST_CHECK int parts_original(struct parts *parts, uint64_t id, struct original *out, struct part *next,
+                              struct err *err);
+/* The complete file at temporary becomes next, and takes the place of the part that info tells of; from here
+ * on snapshots have the new one. The old file goes with its last reader. ERR_CONFLICT (it isn't there any
+ * more), ERR_BUSY (the files are being opened again), ERR_IO, ERR_FULL, or as part_attach; then nothing has
+ * changed, or the file takes its place at the next start. */
+MUST_CHECK int parts_replace(struct parts *parts, const struct store_part *info, const struct part *next,
+                             const char *temporary, struct err *err);
+
 #endif

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "store/duckdb/fault.h"
 #include "store/duckdb/layout.h"
+#include "store/duckdb/rewrite.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -76,7 +77,8 @@ static int clean(struct parts *parts, struct err *err)
 {
     static bool some = false, all = true;
     int rc = list(parts, "", remove_unfinished, &some, err);
-    return rc != 0 ? rc : list(parts, parts->instance->temp, remove_unfinished, &all, err);
+    rc = rc != 0 ? rc : list(parts, parts->instance->temp, remove_unfinished, &all, err);
+    return rc != 0 ? rc : list(parts, REWRITE_TEMP, remove_unfinished, &all, err);
 }
 
 struct found {

@@ -238,6 +238,69 @@ static void a_kill_while_parts_are_made_and_closed(void **state)
     fixture_remove(dir);
 }
 
+static void rewrite_once(const char *dir)
+{
+    struct store *store = try_open(dir, &(struct err){0});
+    _exit(store != NULL && store_rewrite_part(store, 1, NULL, NULL, NULL, NULL, NULL) == 0 ? 0 : 1);
+}
+
+/* Ten thousand rows in one closed part, written anew again and again. */
+static void rewrite_for_ever(const char *dir)
+{
+    struct store *store = try_open(dir, &(struct err){0});
+    while (store != NULL && store_rewrite_part(store, 1, NULL, NULL, NULL, NULL, NULL) == 0)
+        continue;
+    _exit(1);
+}
+
+static void fill_and_close(const char *dir)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, 5, 600);
+    struct store *store = try_open(dir, &(struct err){0});
+    for (uint64_t i = 1; store != NULL && i <= 4; i++)
+        if (store_append(store, fixture.events, fixture.count, NULL) != 0 ||
+            store_commit(store, (struct store_cursor){{1, i * fixture.count}, 0}, NULL) != 0)
+            _exit(1);
+    if (store == NULL || store_close_part(store, NULL) != 0)
+        _exit(1);
+    store_close(&store);
+    _exit(0);
+}
+
+static void a_kill_while_a_part_is_rewritten(void **state)
+{
+    (void)state;
+    char *dir = fixture_directory();
+    uint64_t random = 12;
+    unsigned last = 1, later = 0;
+    (void)killed_after(fill_and_close, dir, 60 * US_PER_SECOND);
+    int64_t begun = clock_monotonic_us();
+    (void)killed_after(rewrite_once, dir, 60 * US_PER_SECOND);
+    uint64_t once_us = (uint64_t)(clock_monotonic_us() - begun);
+    for (int round = 0; round < 16; round++) {
+        assert_true(
+            killed_after(rewrite_for_ever, dir, 20000 + (int64_t)fixture_below(&random, 3 * once_us)));
+        size_t found = files(dir, ".duckdb");
+        struct store *store = opened(dir);
+        struct store_cursor cursor;
+        struct store_part part = {.id = 0};
+        assert_int_equal(store_cursor(store, &cursor, NULL), 0);
+        assert_int_equal(counted(store), cursor.pos.offset);
+        assert_int_equal(store_parts(store, take_part, &part, NULL), 0);
+        assert_int_equal(part.rows, cursor.pos.offset);
+        assert_true(part.generation >= last);
+        later += part.generation > last;
+        last = part.generation;
+        store_close(&store);
+        print_message("killed with %zu files: generation %u is left\n", found, last);
+        assert_int_equal(files(dir, ".duckdb"), 1);
+        assert_int_equal(files(dir, "damaged"), 0);
+    }
+    assert_true(later > 0); /* some were finished */
+    fixture_remove(dir);
+}
+
 /* What an interrupted change may leave: an older generation, an unfinished file, spilled rows. */
 static void what_was_interrupted_is_removed(void **state)
 {
@@ -270,6 +333,7 @@ int main(void)
         /* the forks come first: DuckDB's threads don't survive one */
         cmocka_unit_test(a_kill_within_the_migration_costs_nothing),
         cmocka_unit_test(a_kill_while_parts_are_made_and_closed),
+        cmocka_unit_test(a_kill_while_a_part_is_rewritten),
         cmocka_unit_test(the_file_of_an_older_release_is_taken_over),
         cmocka_unit_test(two_histories_are_not_mixed),
         cmocka_unit_test(what_was_interrupted_is_removed),

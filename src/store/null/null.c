@@ -160,6 +160,19 @@ static int null_parts(struct store *store, int (*each)(void *arg, const struct s
     return 0;
 }
 
+static int null_rewrite_part(struct store *store, uint64_t id, const struct store_rewrite *how,
+                             const atomic_bool *cancelled,
+                             void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
+                             struct err *err)
+{
+    (void)store;
+    (void)how;
+    (void)cancelled;
+    (void)progress;
+    (void)arg;
+    return err_set(err, ERR_NOT_FOUND, "the store has no part %" PRIu64, id);
+}
+
 static int null_query(struct store *store, const struct query *query, struct query_sink *sink,
                       struct err *err)
 {
@@ -247,6 +260,7 @@ const struct store_engine null_engine = {
     .gap = null_gap,
     .close_part = null_close_part,
     .parts = null_parts,
+    .rewrite_part = null_rewrite_part,
     .query = null_query,
     .cancel = null_cancel,
     .stats = null_stats,
