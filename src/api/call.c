@@ -6,43 +6,9 @@
 
 #include <stdio.h>
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Percent-decoding (RFC 3986, 2.1); '+' is a space, as forms write it. */
-static int decode(struct slice s, char *out, size_t size)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == '%') {
-            int high = i + 2 < s.n ? hex_value(s.p[i + 1]) : -1;
-            int low = i + 2 < s.n ? hex_value(s.p[i + 2]) : -1;
-            if (high < 0 || low < 0)
-                return ERR_INVALID;
-            c = (char)(high << 4 | low);
-            i += 2;
-        } else if (c == '+') {
-            c = ' ';
-        }
-        if (c == '\0')
-            return ERR_INVALID;
-        if (n + 1 >= size)
-            return ERR_LIMIT;
-        out[n++] = c;
-    }
-    out[n] = '\0';
-    return 0;
-}
-
 int call_decode_name(struct api_call *call, struct slice segment)
 {
-    int rc = decode(segment, call->name, sizeof call->name);
+    int rc = text_from_percent(segment, call->name, sizeof call->name);
     return rc != 0 ? err_set(&call->err, rc, "the path is not well formed") : 0;
 }
 
@@ -53,7 +19,7 @@ int call_parameter(struct api_call *call, const char *name, char *out, size_t si
         size_t n = strlen(name);
         if (pair.n <= n || memcmp(pair.p, name, n) != 0 || pair.p[n] != '=')
             continue;
-        int rc = decode((struct slice){pair.p + n + 1, pair.n - n - 1}, out, size);
+        int rc = text_from_percent((struct slice){pair.p + n + 1, pair.n - n - 1}, out, size);
         return rc != 0 ? err_set(&call->err, rc, "?%s= is not well formed", name) : 0;
     }
     return err_set(&call->err, ERR_NOT_FOUND, "?%s= is missing", name);
@@ -83,6 +49,26 @@ int call_tenant_parameter(struct api_call *call, bool must, uint32_t *tenant)
     if (rc != 0 && rc != ERR_NOT_FOUND)
         return rc;
     return call_tenant(call, name, tenant);
+}
+
+int call_store(struct api_call *call)
+{
+    const struct api_context *context = call->context;
+    if (context->store != NULL)
+        return 0;
+    return err_set(&call->err, ERR_UNAVAILABLE, "%s",
+                   context->status == NULL ? "no hub is running: start it with `mail-analytics serve`"
+                                           : "the store isn't open: `mail-analytics status` says why");
+}
+
+void call_set_scope(const struct api_call *call, uint32_t tenant, struct query *query)
+{
+    query->scope = tenant != 0 ? QUERY_SCOPE_TENANT : QUERY_SCOPE_ALL;
+    if (!call->request->caller.operator_)
+        query->scope = QUERY_SCOPE_TENANT; /* whatever else happened */
+    query->tenant = tenant;
+    query->timeout_us = call->context->query_timeout_us;
+    query->cancelled = call->request->cancelled;
 }
 
 struct addition {

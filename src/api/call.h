@@ -45,6 +45,9 @@ int apikeys_remove(struct api_call *call);
 int edges_list(struct api_call *call);
 int edges_remove(struct api_call *call);
 int query_post(struct api_call *call);
+int events_list(struct api_call *call);
+int messages_list(struct api_call *call);
+int messages_get(struct api_call *call);
 int load_post(struct api_call *call);
 int status_get(struct api_call *call);
 int session_begin(struct api_call *call);
@@ -70,6 +73,12 @@ MUST_CHECK int call_parameter(struct api_call *call, const char *name, char *out
 MUST_CHECK int call_tenant(struct api_call *call, const char *name, uint32_t *tenant);
 /* The same from ?tenant=NAME; must: the operator has to name one. */
 MUST_CHECK int call_tenant_parameter(struct api_call *call, bool must, uint32_t *tenant);
+
+/* Is there a store to ask? ERR_UNAVAILABLE. */
+MUST_CHECK int call_store(struct api_call *call);
+/* Whose events the question may see: those of the tenant that call_tenant found, never more than the
+ * caller's; its time limit, and that it ends when nobody waits for it. */
+void call_set_scope(const struct api_call *call, uint32_t tenant, struct query *query);
 
 /* Runs one() for the body, or for each item when it is an array, in one transaction with its audit line
  * ("action", count); replies 201 with what one() appended, or {"added":N} for an array. */

@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "call.h"
+#include "cell.h"
 
 enum { TAIL_BYTES = 4096 }; /* kept for what follows the rows */
 
@@ -15,26 +16,6 @@ struct answer {
     bool truncated;
     struct buf totals; /* as JSON; empty: not asked for */
 };
-
-static int write_cell(struct buf *out, const struct cell *cell)
-{
-    char time[CLOCK_TEXT_BYTES];
-    switch (cell->type) {
-    case CELL_U64:
-        return buf_addf(out, "%llu", (unsigned long long)cell->u64);
-    case CELL_F64:
-        return buf_addf(out, "%.17g", cell->f64);
-    case CELL_TS:
-        clock_format(cell->ts, time);
-        return buf_addf(out, "\"%s\"", time);
-    case CELL_TEXT:
-        return field_write(out, cell->text);
-    case CELL_BOOL:
-        return buf_addf(out, cell->u64 != 0 ? "true" : "false");
-    default:
-        return buf_addf(out, "null");
-    }
-}
 
 /* Members from the answer's column first on. */
 static int write_members(struct buf *out, const struct query *query, size_t first, const struct cell *cells,
@@ -46,7 +27,7 @@ static int write_members(struct buf *out, const struct query *query, size_t firs
         query_column_name(query, first + i, name);
         rc = buf_addf(out, "%s\"%s\":", i == 0 ? "{" : ",", name);
         if (rc == 0)
-            rc = write_cell(out, &cells[i]);
+            rc = cell_write(out, &cells[i]);
     }
     return rc != 0 ? rc : buf_add(out, "}", 1);
 }
@@ -122,22 +103,14 @@ int query_post(struct api_call *call)
 {
     struct query *query = NULL;
     uint32_t tenant = 0;
-    const struct api_context *context = call->context;
-    if (context->store == NULL)
-        return err_set(&call->err, ERR_UNAVAILABLE, "%s",
-                       context->status == NULL ? "no hub is running: start it with `mail-analytics serve`"
-                                               : "the store isn't open: `mail-analytics status` says why");
-    int rc = call_tenant_parameter(call, false, &tenant);
+    int rc = call_store(call);
+    if (rc == 0)
+        rc = call_tenant_parameter(call, false, &tenant);
     if (rc == 0)
         rc = query_parse(call->request->body, clock_real_us(), &query, &call->err);
     if (rc != 0)
         return rc;
-    query->scope = tenant != 0 ? QUERY_SCOPE_TENANT : QUERY_SCOPE_ALL;
-    if (!call->request->caller.operator_)
-        query->scope = QUERY_SCOPE_TENANT; /* whatever else happened */
-    query->tenant = tenant;
-    query->timeout_us = context->query_timeout_us;
-    query->cancelled = call->request->cancelled;
+    call_set_scope(call, tenant, query);
     rc = ask(call, query);
     query_destroy(&query);
     return rc;

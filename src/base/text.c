@@ -164,6 +164,29 @@ int text_from_hex(struct slice s, void *out, size_t n)
     return 0;
 }
 
+int text_from_percent(struct slice s, char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i] == '+' ? ' ' : s.p[i];
+        if (c == '%') {
+            int high = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
+            int low = i + 2 < s.n ? hex_digit(s.p[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return ERR_INVALID;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if (c == '\0')
+            return ERR_INVALID;
+        if (n + 1 >= size)
+            return ERR_LIMIT;
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    return 0;
+}
+
 void text_lower(struct slice s, char *out)
 {
     for (size_t i = 0; i < s.n; i++)

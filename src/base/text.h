@@ -53,6 +53,10 @@ void text_to_hex(const void *bytes, size_t n, char *out);
 /* Exactly 2n hexadecimal digits → n bytes; ERR_INVALID. */
 MUST_CHECK int text_from_hex(struct slice s, void *out, size_t n);
 
+/* Percent-decoding (RFC 3986, 2.1), '+' is a space as forms write it; with a NUL behind. ERR_INVALID (also
+ * for %00), ERR_LIMIT (size). */
+MUST_CHECK int text_from_percent(struct slice s, char *out, size_t size);
+
 /* Writes s with ASCII letters lowered into out (s.n bytes, no NUL). out may be s.p. */
 void text_lower(struct slice s, char *out);
 

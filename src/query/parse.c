@@ -6,11 +6,10 @@
  */
 #include "query/bucket.h"
 #include "query/filter.h"
+#include "query/when.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { DATE_BYTES = 10 };
 
 struct parse {
     struct query *query;
@@ -153,24 +152,14 @@ static int read_where(struct parse *parse, const json_t *json)
     return filter_parse_all(json, parse->json_bytes, parse->query, parse->err);
 }
 
-/* A date is its midnight on the zone's clocks; where they jump over it, the moment they do. */
-static int64_t local_midnight(const struct zone *zone, int64_t utc)
-{
-    int64_t day = 24 * 3600 * US_PER_SECOND, before = zone_offset_us(zone, utc - day), change;
-    bool changes = zone_next_change(zone, utc - day, &change);
-    int64_t behind = changes ? zone_offset_us(zone, change) : before;
-    if (!changes || change + before > utc || (change + before == utc && behind > before))
-        return utc - before;
-    return change + behind >= utc ? change : utc - behind;
-}
-
 static int read_time(struct parse *parse, const json_t *json, const char *name, int64_t *out)
 {
-    if (!json_is_string(json) || clock_parse(slice_of(json_string_value(json)), out) != 0)
-        return err_set(parse->err, ERR_INVALID, "%s: a time as in RFC 3339, such as 2026-03-12T14:05:09Z",
+    if (!json_is_string(json) || when_parse(slice_of(json_string_value(json)), parse->now_us,
+                                            parse->query->zone, parse->query->first_day, out) != 0)
+        return err_set(parse->err, ERR_INVALID,
+                       "%s: a time as in RFC 3339, such as 2026-03-12T14:05:09Z, a date, or one from now on "
+                       "such as now-24h, now/d, now-1M/M",
                        name);
-    if (strlen(json_string_value(json)) == DATE_BYTES && parse->query->zone != NULL)
-        *out = local_midnight(parse->query->zone, *out);
     return 0;
 }
 

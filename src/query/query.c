@@ -136,6 +136,15 @@ static bool uses_column(const struct query *query, bool (*is)(enum column))
     return false;
 }
 
+bool query_filter_is_of_message(const struct query *query, size_t at, size_t end)
+{
+    bool is = true;
+    for (; is && at < end; at++)
+        is = query->filters[at].kind != FILTER_TEST ||
+             (!is_recipient_column(query->filters[at].column) && !is_event_column(query->filters[at].column));
+    return is;
+}
+
 bool query_about_recipients(const struct query *query)
 {
     return query->keeps_recipients || uses_column(query, is_recipient_column);

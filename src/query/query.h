@@ -163,6 +163,9 @@ bool query_about_recipients(const struct query *query);
 /* True when a column that differs between the events of one message (stage, size, queue_id, …) is. */
 bool query_about_events(const struct query *query);
 
+/* True when the filters from at until end name only what all events of a message share. */
+bool query_filter_is_of_message(const struct query *query, size_t at, size_t end);
+
 /* Which events carry a measure in this question; an answer has only groups in which at least one event
  * carries one of the measures asked for. Without buckets and dimensions there is always exactly one row. */
 enum query_counts {

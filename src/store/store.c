@@ -87,6 +87,13 @@ int store_query(struct store *store, const struct query *query, struct query_sin
     return rc != 0 ? rc : refine(store, engine_of(store), query, sink, err);
 }
 
+int store_scan(struct store *store, struct store_scan *scan, int (*row)(void *arg, const struct event *event),
+               void *arg, struct err *err)
+{
+    int rc = scan_check(scan, err);
+    return rc != 0 ? rc : scan_run(store, engine_of(store), scan, row, arg, err);
+}
+
 void store_cancel(struct store *store, atomic_bool *cancelled)
 {
     atomic_store(cancelled, true);

@@ -13,7 +13,7 @@
 #define STORE_STORE_H
 
 #include "journal/journal.h"
-#include "query/query.h"
+#include "store/scan.h"
 
 /* How far the store has read the hub's journal. */
 struct store_cursor {
@@ -102,6 +102,9 @@ struct store_engine {
                         const atomic_bool *cancelled,
                         void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg, struct err *err);
     int (*query)(struct store *store, const struct query *query, struct query_sink *sink, struct err *err);
+    int (*scan)(struct store *store, const struct store_scan *scan,
+                int (*row)(void *arg, const struct event *event), void *arg,
+                struct err *err);        /* one stretch */
     void (*cancel)(struct store *store); /* a question's flag was set: it ends with ERR_CANCELLED */
     void (*stats)(struct store *store, struct store_stats *out);
 };
@@ -161,6 +164,11 @@ MUST_CHECK int store_rewrite_part(struct store *store, uint64_t id, const struct
  * returned. */
 MUST_CHECK int store_query(struct store *store, const struct query *query, struct query_sink *sink,
                            struct err *err);
+/* The events of a scan (scan.h), at most scan->limit, in its order; the same threads and errors. An event is
+ * valid during the call; row's non-zero answer stops the scan and is returned. Leaves scan->stretch_us as it
+ * is best for the next page. */
+MUST_CHECK int store_scan(struct store *store, struct store_scan *scan,
+                          int (*row)(void *arg, const struct event *event), void *arg, struct err *err);
 /* Ends one question with ERR_CANCELLED, whether it runs, waits for its turn or has yet to be asked: the one
  * whose query->cancelled this is. Any thread; returns at once. */
 void store_cancel(struct store *store, atomic_bool *cancelled);

@@ -6,7 +6,6 @@
 #include "store/duckdb/answer.h"
 
 #include "query/derive.h"
-#include "store/duckdb/compile.h"
 #include "store/duckdb/fault.h"
 #include "store/duckdb/layout.h"
 
@@ -131,17 +130,23 @@ static size_t open_sources(const struct query *query, duckdb_data_chunk chunk, s
 struct handing {
     const struct query *query;
     struct query_sink *sink;
-    struct pool *pool;
-    struct pool_slot *slot;
     uint32_t rows;
 };
 
-static int hand_chunk(struct handing *handing, duckdb_data_chunk chunk)
+static int compile_question(void *arg, const char *const *parts, size_t count, struct statement *out,
+                            struct err *err)
 {
+    const struct handing *handing = arg;
+    return compile(handing->query, parts, count, out, err);
+}
+
+static int hand_chunk(void *arg, duckdb_data_chunk chunk)
+{
+    struct handing *handing = arg;
     struct source sources[CELLS];
     struct cell cells[CELLS];
     size_t count = open_sources(handing->query, chunk, sources);
-    int rc = pool_verdict(handing->pool, handing->slot);
+    int rc = 0;
     for (idx_t row = 0; rc == 0 && row < duckdb_data_chunk_get_size(chunk); row++) {
         if (handing->rows == handing->query->limit) {
             handing->sink->truncated = true;
@@ -155,14 +160,17 @@ static int hand_chunk(struct handing *handing, duckdb_data_chunk chunk)
     return rc;
 }
 
-static int hand_over(struct handing *handing, duckdb_result result, struct err *err)
+static int hand_over(struct pool *pool, struct pool_slot *slot, duckdb_result result,
+                     const struct asking *asking, struct err *err)
 {
     int rc = 0;
     while (rc == 0) {
         duckdb_data_chunk chunk = duckdb_fetch_chunk(result);
         if (chunk == NULL)
             break;
-        rc = hand_chunk(handing, chunk);
+        rc = pool_verdict(pool, slot);
+        if (rc == 0)
+            rc = asking->chunk(asking->arg, chunk);
         duckdb_destroy_data_chunk(&chunk);
     }
     if (rc == ERR_TIMEOUT || rc == ERR_CANCELLED)
@@ -171,40 +179,50 @@ static int hand_over(struct handing *handing, duckdb_result result, struct err *
 }
 
 /* Between pool_take and pool_give. */
-static int ask(struct handing *handing, struct snapshot *snapshot, struct err *err)
+static int ask(struct pool *pool, struct pool_slot *slot, const struct snapshot *snapshot,
+               const struct asking *asking, struct err *err)
 {
     struct statement statement;
     duckdb_result result = {0};
-    int rc = compile(handing->query, snapshot->names, snapshot->count, &statement, err);
+    int rc = asking->compile(asking->arg, snapshot->names, snapshot->count, &statement, err);
     if (rc != 0)
         return rc;
-    pool_begin(handing->pool, handing->slot);
-    rc = run(handing->slot->connection, &statement, &result, err);
-    pool_end(handing->pool, handing->slot);
+    pool_begin(pool, slot);
+    rc = run(slot->connection, &statement, &result, err);
+    pool_end(pool, slot);
     if (rc == 0)
-        rc = hand_over(handing, result, err);
-    else if (rc == ERR_CANCELLED && pool_verdict(handing->pool, handing->slot) == ERR_TIMEOUT)
+        rc = hand_over(pool, slot, result, asking, err);
+    else if (rc == ERR_CANCELLED && pool_verdict(pool, slot) == ERR_TIMEOUT)
         rc = err_set(err, ERR_TIMEOUT, "the question took longer than %lld ms; narrow its range or filters",
-                     (long long)(handing->query->timeout_us / 1000));
+                     (long long)(asking->query->timeout_us / 1000));
     duckdb_destroy_result(&result);
     statement_fini(&statement);
+    return rc;
+}
+
+int answer_statement(struct pool *pool, struct parts *parts, const struct asking *asking, struct err *err)
+{
+    const struct query *query = asking->query;
+    struct pool_slot *slot;
+    struct snapshot snapshot;
+    int rc = pool_take(pool, query->timeout_us, query->cancelled, &slot, err);
+    if (rc != 0)
+        return rc;
+    rc = parts_snapshot(parts, query->from - QUERY_MESSAGE_US, query->to + QUERY_MESSAGE_US, &snapshot, err);
+    if (rc == 0) {
+        rc = ask(pool, slot, &snapshot, asking, err);
+        parts_release(parts, &snapshot);
+    }
+    pool_give(pool, slot);
     return rc;
 }
 
 int answer(struct pool *pool, struct parts *parts, const struct query *query, struct query_sink *sink,
            struct err *err)
 {
-    struct handing handing = {.query = query, .sink = sink, .pool = pool};
-    struct snapshot snapshot;
+    struct handing handing = {.query = query, .sink = sink};
+    const struct asking asking = {
+        .query = query, .compile = compile_question, .chunk = hand_chunk, .arg = &handing};
     sink->truncated = false;
-    int rc = pool_take(pool, query->timeout_us, query->cancelled, &handing.slot, err);
-    if (rc != 0)
-        return rc;
-    rc = parts_snapshot(parts, query->from - QUERY_MESSAGE_US, query->to + QUERY_MESSAGE_US, &snapshot, err);
-    if (rc == 0) {
-        rc = ask(&handing, &snapshot, err);
-        parts_release(parts, &snapshot);
-    }
-    pool_give(pool, handing.slot);
-    return rc;
+    return answer_statement(pool, parts, &asking, err);
 }

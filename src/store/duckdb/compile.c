@@ -15,8 +15,23 @@
 
 enum { SQL_BYTES = 256 * 1024 };
 
-/* The one place that reads events. */
-static void add_events(struct compiler *c, enum query_rows rows)
+void compiler_begin(struct compiler *c)
+{
+    *c->out = (struct statement){0};
+    buf_init(&c->out->sql, SQL_BYTES);
+}
+
+int compiler_end(struct compiler *c, struct err *err)
+{
+    if (c->rc == 0)
+        c->rc = buf_add(&c->out->sql, "", 1);
+    if (c->rc != 0)
+        statement_fini(c->out);
+    return c->rc != 0 ? err_set(err, c->rc, "the question is too large for one statement, or has no scope")
+                      : 0;
+}
+
+void compiler_events(struct compiler *c, enum query_rows rows)
 {
     add(c, " FROM events WHERE true");
     int rc = c->rc != 0 ? c->rc : query_conditions(c->query, rows, compiler_condition, c);
@@ -79,7 +94,7 @@ static void add_bucket(struct compiler *c)
     add(c, "%s AS b, ", count > 1 ? " END" : "");
 }
 
-static void add_parts(struct compiler *c, const char *const *parts, size_t count)
+void compiler_parts(struct compiler *c, const char *const *parts, size_t count)
 {
     add(c, "WITH events AS NOT MATERIALIZED (");
     for (size_t i = 0; i < count; i++)
@@ -105,7 +120,7 @@ static void add_asked(struct compiler *c)
                 is_of_tenant(c, column) ? "" : event_columns[column].name, i);
     }
     add(c, "message_id, recipients, first_of_message, stage");
-    add_events(c, QUERY_ROWS_ASKED);
+    compiler_events(c, QUERY_ROWS_ASKED);
     add(c, ")");
 }
 
@@ -128,7 +143,7 @@ static void add_carries(struct compiler *c, size_t i)
 static void add_bytes_tables(struct compiler *c)
 {
     add(c, ", sizes AS (SELECT message_id, max(size) AS size");
-    add_events(c, QUERY_ROWS_SIZES);
+    compiler_events(c, QUERY_ROWS_SIZES);
     add(c, " GROUP BY message_id)");
     if (!c->distinct_bytes)
         return;
@@ -258,8 +273,7 @@ int compile(const struct query *query, const char *const *parts, size_t part_cou
             struct err *err)
 {
     struct compiler c = {.query = query, .out = out};
-    *out = (struct statement){0};
-    buf_init(&out->sql, SQL_BYTES);
+    compiler_begin(&c);
     for (size_t i = 0; i < query->measure_count; i++)
         if (query->measures[i] == MEASURE_bytes) {
             c.has_bytes = true;
@@ -267,18 +281,14 @@ int compile(const struct query *query, const char *const *parts, size_t part_cou
         }
     c.distinct_bytes = c.has_bytes && query_measure_counts(query, MEASURE_bytes) != COUNTS_FIRST;
     c.keys = query->dimension_count + (query->interval_us > 0);
-    add_parts(&c, parts, part_count);
+    compiler_parts(&c, parts, part_count);
     add_asked(&c);
     if (c.has_bytes)
         add_bytes_tables(&c);
     add_grouping(&c);
     add_result(&c);
     add_order(&c);
-    if (c.rc == 0)
-        c.rc = buf_add(&out->sql, "", 1);
-    if (c.rc != 0)
-        statement_fini(out);
-    return c.rc != 0 ? err_set(err, c.rc, "the question is too large for one statement, or has no scope") : 0;
+    return compiler_end(&c, err);
 }
 
 void statement_fini(struct statement *statement)

@@ -4,6 +4,7 @@
  */
 #include "base/test.h"
 #include "store/duckdb/compile.h"
+#include "store/duckdb/list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,31 +42,36 @@ static const char *const questions[] = {
 };
 /* clang-format on */
 
+static const char read[] = "FROM events", with[] = "FROM events WHERE true AND (tenant IN ($";
+
 /* Every "FROM events" goes on with a condition on tenant bound to 77; beside them there is only what says
  * that events are the rows of all parts. */
+static void each_read_has_its_tenant(const struct statement *statement)
+{
+    static const char all[] =
+        "WITH events AS NOT MATERIALIZED (SELECT * FROM p1g1.events UNION ALL SELECT * FROM p2g3.events)";
+    const char *sql = statement->sql.p;
+    assert_true(count_words(sql, read) >= 1);
+    assert_memory_equal(sql, all, strlen(all));
+    if (count_words(sql + strlen(all), "events") != count_words(sql, with))
+        fail_msg("%s", sql);
+    for (const char *at = sql; (at = strstr(at, with)) != NULL; at += sizeof with) {
+        size_t param = strtoul(at + sizeof with - 1, NULL, 10);
+        assert_in_range(param, 1, statement->param_count);
+        assert_int_equal(statement->params[param - 1].u64, 77);
+        assert_memory_equal(strchr(at + sizeof with - 1, ')'), ")) AND (ts >= $",
+                            15); /* nothing beside it, no OR */
+    }
+}
+
 static void every_read_has_its_tenant(void **state)
 {
     (void)state;
-    static const char read[] = "FROM events",
-                      all[] = "WITH events AS NOT MATERIALIZED (SELECT * FROM p1g1.events UNION ALL SELECT * "
-                              "FROM p2g3.events), ",
-                      with[] = "FROM events WHERE true AND (tenant IN ($";
     for (size_t i = 0; i < ARRAY_LENGTH(questions); i++) {
         struct query *query = parsed(questions[i]);
         struct statement statement;
         assert_int_equal(compile(query, parts, 2, &statement, NULL), 0);
-        const char *sql = statement.sql.p;
-        assert_true(count_words(sql, read) >= 1);
-        assert_memory_equal(sql, all, strlen(all));
-        if (count_words(sql + strlen(all), "events") != count_words(sql, with))
-            fail_msg("%s", sql);
-        for (const char *at = sql; (at = strstr(at, with)) != NULL; at += sizeof with) {
-            size_t param = strtoul(at + sizeof with - 1, NULL, 10);
-            assert_in_range(param, 1, statement.param_count);
-            assert_int_equal(statement.params[param - 1].u64, 77);
-            assert_memory_equal(strchr(at + sizeof with - 1, ')'), ")) AND (ts >= $",
-                                15); /* nothing beside it, no OR */
-        }
+        each_read_has_its_tenant(&statement);
         statement_fini(&statement);
         query->scope = QUERY_SCOPE_ALL;
         assert_int_equal(compile(query, parts, 2, &statement, NULL), 0);
@@ -76,6 +82,37 @@ static void every_read_has_its_tenant(void **state)
         assert_null(statement.sql.p);
         query_destroy(&query);
     }
+}
+
+/* Lists too, and each search for the messages of which an event fits. */
+static void every_read_of_a_list_has_its_tenant(void **state)
+{
+    (void)state;
+    struct query *query =
+        parsed("{\"measures\":[\"requests\"],\"where\":[{\"column\":\"recipient\",\"values\":["
+               "\"OUTSIDE\"]},{\"column\":\"tenant\",\"values\":[1]},{\"column\":\"size\","
+               "\"op\":\"ne\",\"values\":[4711]},{\"not\":{\"column\":\"stage\",\"values\":["
+               "\"RCPT\"]}}]}");
+    for (int i = 0; i < 4; i++) {
+        struct statement statement;
+        struct store_scan scan = {.query = query,
+                                  .messages = i == 0,
+                                  .descending = i < 2,
+                                  .order = i == 3 ? STORE_BY_LOADING : STORE_BY_TIME,
+                                  .limit = 10,
+                                  .resumes = i > 0,
+                                  .after = {.edge = SLICE("OUTSIDE")}};
+        assert_int_equal(list_compile(&scan, parts, 2, &statement, NULL), 0);
+        each_read_has_its_tenant(&statement);
+        assert_int_equal(count_words(statement.sql.p, read), i == 0 ? 4 : 1);
+        assert_null(strstr(statement.sql.p, "OUTSIDE"));
+        assert_null(strstr(statement.sql.p, "4711"));
+        statement_fini(&statement);
+        query->scope = QUERY_SCOPE_UNSET;
+        assert_int_equal(list_compile(&scan, parts, 2, &statement, NULL), ERR_DENIED);
+        query->scope = QUERY_SCOPE_TENANT;
+    }
+    query_destroy(&query);
 }
 
 static void what_comes_from_outside_is_bound(void **state)
@@ -152,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_read_has_its_tenant),
+        cmocka_unit_test(every_read_of_a_list_has_its_tenant),
         cmocka_unit_test(what_comes_from_outside_is_bound),
         cmocka_unit_test(groups_keep_to_themselves),
         cmocka_unit_test(a_thousand_values_fit),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * compiler: what compile.c, condition.c and derived.c share while they write one statement.
+ * compiler: what compile.c, list.c, condition.c and derived.c share while they write one statement.
  */
 #ifndef STORE_DUCKDB_COMPILER_H
 #define STORE_DUCKDB_COMPILER_H
@@ -21,6 +21,16 @@ struct compiler {
 
 /* Binds a value and writes its "$n". */
 void compiler_param(struct compiler *c, struct param param);
+
+/* Begins the statement's text; ends it, and answers as compile does. */
+void compiler_begin(struct compiler *c);
+MUST_CHECK int compiler_end(struct compiler *c, struct err *err);
+
+/* "WITH events AS …": the rows of all those parts. First in a statement. */
+void compiler_parts(struct compiler *c, const char *const *parts, size_t count);
+
+/* " FROM … WHERE …": the one place that reads events, with the conditions of c->query. */
+void compiler_events(struct compiler *c, enum query_rows rows);
 
 /* A column as an expression. */
 void compiler_column(struct compiler *c, enum column column);

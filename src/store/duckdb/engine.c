@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "store/duckdb/answer.h"
 #include "store/duckdb/rewrite.h"
+#include "store/duckdb/list.h"
 #include "store/duckdb/writer.h"
 #include "store/engines.h"
 
@@ -305,6 +306,16 @@ static int duck_query(struct store *store, const struct query *query, struct que
     return rc;
 }
 
+static int duck_scan(struct store *store, const struct store_scan *scan,
+                     int (*row)(void *arg, const struct event *event), void *arg, struct err *err)
+{
+    atomic_fetch_add(&store->queries, 1);
+    int rc = list_run(&store->pool, &store->parts, scan, row, arg, err);
+    if (rc != 0)
+        atomic_fetch_add(&store->query_errors, 1);
+    return rc;
+}
+
 static void duck_cancel(struct store *store)
 {
     pool_look_again(&store->pool);
@@ -400,6 +411,7 @@ const struct store_engine duckdb_engine = {
     .parts = duck_parts,
     .rewrite_part = duck_rewrite_part,
     .query = duck_query,
+    .scan = duck_scan,
     .cancel = duck_cancel,
     .stats = duck_stats,
 };

@@ -183,6 +183,14 @@ static int null_query(struct store *store, const struct query *query, struct que
                    "the null store keeps no events; set store = duckdb to ask questions");
 }
 
+static int null_scan(struct store *store, const struct store_scan *scan,
+                     int (*row)(void *arg, const struct event *event), void *arg, struct err *err)
+{
+    (void)row;
+    (void)arg;
+    return null_query(store, scan->query, NULL, err);
+}
+
 static void null_cancel(struct store *store)
 {
     (void)store; /* no question ever runs */
@@ -262,6 +270,7 @@ const struct store_engine null_engine = {
     .parts = null_parts,
     .rewrite_part = null_rewrite_part,
     .query = null_query,
+    .scan = null_scan,
     .cancel = null_cancel,
     .stats = null_stats,
 };
