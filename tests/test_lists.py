@@ -6,7 +6,7 @@ import urllib.parse
 import pytest
 
 from harness import FIXTURE, READ_KEY, TENANT, Hub, PolicyClient, Proxy, request, wait_until
-from test_http import call
+from webapi import call
 
 OTHER_KEY = "ma_" + "O" * 43
 FIXTURE_OF_TWO = {"tenants": [*FIXTURE["tenants"], {"name": "other", "domains": ["example.net"], "apikeys": [

@@ -35,9 +35,12 @@ class Raw:
         self.fd = socket.socket()
         self.fd.settimeout(60)
         self.fd.bind((address, 0))
-        self.fd.connect(("127.0.0.1", hub.http_port))
         self.rest = b""
+        self.connect(hub)
         self.send(data)
+
+    def connect(self, hub):
+        self.fd.connect(("127.0.0.1", hub.http_port))
 
     def __enter__(self):
         return self
@@ -77,7 +80,7 @@ class Raw:
             return True
 
 
-def call(hub, method, path, key=READ_KEY, body=None, fields=None, address="127.0.0.1"):
+def call(hub, method, path, key=READ_KEY, body=None, fields=None, address="127.0.0.1", connection=Raw):
     """One request on a connection of its own. body: JSON, or bytes; key: an API key, or None."""
     lines = {"Host": "localhost", **({"Authorization": f"Bearer {key}"} if key else {})}
     data = b""
@@ -88,7 +91,7 @@ def call(hub, method, path, key=READ_KEY, body=None, fields=None, address="127.0
         lines |= {"Content-Length": "0"}
     lines = {name: value for name, value in (lines | (fields or {})).items() if value is not None}
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
-    with Raw(hub, head.encode() + data, address) as raw:
+    with connection(hub, head.encode() + data, address) as raw:
         return raw.reply(head=method == "HEAD")
 
 

@@ -37,8 +37,12 @@ void connection_leave(struct connection *connection)
 
 void connection_end(struct connection *connection)
 {
-    if (!channel_is_closing(&connection->channel))
+    if (channel_is_closing(&connection->channel))
+        return;
+    if (connection->speaker != NULL)
         connection->protocol->stop(connection);
+    else
+        connection_leave(connection);
 }
 
 void connection_read(struct connection *connection, bool on)
@@ -56,7 +60,10 @@ static void on_read(struct channel *channel, struct slice bytes)
 static void on_ended(struct channel *channel, bool reset)
 {
     struct connection *connection = (struct connection *)channel;
-    connection->protocol->ended(connection, reset);
+    if (connection->speaker != NULL)
+        connection->protocol->ended(connection, reset);
+    else
+        connection_leave(connection); /* in the handshake */
 }
 
 static void on_written(struct channel *channel, int status)
@@ -75,7 +82,12 @@ static void on_told(struct channel *channel)
 static void on_deadline(void *arg)
 {
     struct connection *connection = arg;
-    connection->protocol->deadline(connection);
+    if (connection->speaker != NULL) {
+        connection->protocol->deadline(connection);
+    } else {
+        connection->http->counters->timeouts++;
+        connection_leave(connection);
+    }
 }
 
 /* How many connections there are beyond what is allowed. */
@@ -91,22 +103,51 @@ static unsigned excess(const struct connection *connection)
     return all > same ? all : same;
 }
 
-/* With a word, as long as few are told. */
-static void begin(struct connection *connection)
+static void speak(struct connection *connection, const struct protocol *protocol)
+{
+    connection->protocol = protocol;
+    if (protocol->begin(connection) != 0)
+        connection_leave(connection);
+}
+
+static void on_ready(struct channel *channel)
+{
+    speak((struct connection *)channel, &h1_protocol);
+}
+
+/* A handshake is not spent on one too many. */
+static void begin_secure(struct connection *connection, bool beyond)
+{
+    struct http *http = connection->http;
+    ticker_set(connection->deadline, http->options.head_ms, 0);
+    if (beyond || channel_secure(&connection->channel, http->tls) != 0)
+        connection_leave(connection);
+}
+
+static void begin(struct connection *connection, bool secure)
 {
     unsigned beyond = excess(connection);
     connection->http->counters->turned_away += beyond > 0;
-    connection->protocol = &h1_protocol;
-    if (beyond > TOLD_TO_LEAVE || connection->protocol->begin(connection) != 0)
+    if (secure) {
+        begin_secure(connection, beyond > 0);
+        return;
+    }
+    if (beyond > TOLD_TO_LEAVE)
         connection_leave(connection);
-    else if (beyond > 0)
+    else
+        speak(connection, &h1_protocol);
+    if (beyond > 0 && !channel_is_closing(&connection->channel)) /* with a word, as long as few are told */
         connection->protocol->refuse(connection, "too many connections are open: try again in a second");
 }
 
-void connection_accept(struct http *http, struct acceptor *acceptor)
+void connection_accept(struct http *http, struct acceptor *acceptor, bool secure)
 {
-    static const struct channel_calls calls = {
-        .read = on_read, .ended = on_ended, .written = on_written, .told = on_told, .closed = on_closed};
+    static const struct channel_calls calls = {.ready = on_ready,
+                                               .read = on_read,
+                                               .ended = on_ended,
+                                               .written = on_written,
+                                               .told = on_told,
+                                               .closed = on_closed};
     struct connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL) {
         acceptor_turn_away(acceptor);
@@ -125,5 +166,5 @@ void connection_accept(struct http *http, struct acceptor *acceptor)
     if (ticker_create(&connection->deadline, http->loop, on_deadline, connection) != 0)
         connection_leave(connection);
     else
-        begin(connection);
+        begin(connection, secure);
 }

@@ -91,6 +91,7 @@ static int compose(struct connection *connection, bool streamed, size_t *skip)
         .old = old,
         .head_only = is_head(exchange),
         .streamed = streamed,
+        .secure = connection->channel.secure != NULL,
     };
     h1->last = !keep;
     int rc = http_reply_head(&exchange->reply, &facts, &exchange->head_out, skip);

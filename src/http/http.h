@@ -4,7 +4,8 @@
  * (route, method, framing, length, type, credentials present), and only then given to a handler on one of
  * libuv's workers. Refusals are problem documents (RFC 9457) with a request id that X-Request-Id repeats.
  * Connections are kept alive and may be pipelined: one request of a connection is worked on at a time, what
- * was sent behind it waits in the kernel. HEAD is answered wherever GET is. Plain HTTP, so local only.
+ * was sent behind it waits in the kernel. HEAD is answered wherever GET is. Plain HTTP is local only; beyond
+ * this machine it speaks TLS (tls.h).
  *
  * Bounds, besides those of request_head.h and chunked.h: connections in all and by address (one more gets
  * 503 and the door), handlers at once, HTTP_WAITING requests behind them (503), the bytes of all large bodies
@@ -34,6 +35,7 @@ enum {
     HTTP_LINGER_MS = 1000,                  /* after a refusal: reading on, so that it is seen */
     HTTP_DRAIN_MS = 5000,                   /* from http_close to the last reply taken */
     HTTP_STREAM_BYTES = 256 * 1024,         /* of a streamed reply that wait; its handler waits then */
+    HTTP_UPKEEP_MS = 10000,                 /* how often the certificate's files are looked at */
 };
 
 struct http_stream;
@@ -109,7 +111,9 @@ struct http_counters {
 };
 
 struct http_options {
-    const char *listen;              /* address:port or unix:/path, local */
+    const char *listen;              /* address:port or unix:/path, local, plain; "": none */
+    const char *listen_tls;          /* address:port, by TLS; "": none */
+    const char *certificate, *key;   /* PEM files of TLS, looked at again and again; outlive the server */
     const struct http_route *routes; /* outlive the server */
     size_t route_count;
     void *arg; /* of the handlers */
@@ -123,13 +127,18 @@ struct http_options {
 
 struct http;
 
-/* Loop thread. ERR_CONFIG (no local address), and as endpoint_listen. */
+/* Loop thread. ERR_CONFIG (no local address), and as endpoint_listen and tls_open. */
 MUST_CHECK int http_open(struct http **out, uv_loop_t *loop, const struct http_options *options,
                          struct err *err);
 /* Accepts no more; idle connections end now, requests at a handler are still answered. The loop is to be run
  * until it has nothing left. Nulls *http; the memory goes with the last connection. Safe on NULL. */
 void http_close(struct http **http);
 
-const struct endpoint *http_endpoint(const struct http *http);
+/* Reads certificate and key anew; connections go on with what they began with. What can't be used is told in
+ * the log, and the old ones stay. */
+void http_reload(struct http *http);
+
+/* The pin of its certificate (certificate.h), until it is read anew; "" without TLS. */
+const char *http_pin(const struct http *http);
 
 #endif

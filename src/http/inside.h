@@ -11,6 +11,7 @@
 #include "chunked.h"
 #include "http.h"
 #include "loop/ticker.h"
+#include "tls.h"
 
 enum { INPUT_BYTES = HTTP_HEAD_BYTES + CHANNEL_READ_BYTES };
 
@@ -83,13 +84,15 @@ struct connection {
     struct http *http;
     struct connection *prev, *next;
     struct ticker *deadline;
-    const struct protocol *protocol; /* NULL: not yet known */
-    void *speaker;                   /* the protocol's own */
+    const struct protocol *protocol; /* known when there is a speaker */
+    void *speaker;                   /* the protocol's own; NULL: none yet */
 };
 
 struct http {
     uv_loop_t *loop;
-    struct acceptor *acceptor;
+    struct acceptor *acceptor, *secure_acceptor; /* NULL: none */
+    struct tls *tls;                             /* of secure_acceptor */
+    struct ticker *upkeep;                       /* of tls */
     struct http_options options;
     struct connection *connections;
     struct exchange *first, **last; /* waiting */
@@ -106,7 +109,7 @@ struct http {
 extern const struct protocol h1_protocol; /* h1.c: HTTP/1.1 */
 
 /* connection.c */
-void connection_accept(struct http *http, struct acceptor *acceptor);
+void connection_accept(struct http *http, struct acceptor *acceptor, bool secure);
 void connection_end(struct connection *connection); /* because the server closes */
 void connection_leave(struct connection *connection);
 void connection_read(struct connection *connection, bool on); /* or it leaves */

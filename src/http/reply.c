@@ -110,6 +110,8 @@ int http_reply_head(const struct http_reply *reply, const struct http_reply_fact
         rc = buf_addf(out,
                       "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nX-Request-Id: %s\r\n",
                       facts->id);
+    if (rc == 0 && facts->secure)
+        rc = buf_addf(out, "Strict-Transport-Security: max-age=31536000\r\n"); /* RFC 6797 */
     if (rc == 0 && (!facts->keep_alive || facts->old))
         rc = buf_addf(out, "Connection: %s\r\n", facts->keep_alive ? "keep-alive" : "close");
     if (rc == 0 && reply->fields.n > 0)

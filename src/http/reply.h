@@ -16,6 +16,7 @@ struct http_reply_facts {
     bool old;       /* an HTTP/1.0 client, which has to be told */
     bool head_only; /* HEAD */
     bool streamed;  /* in chunks, or to an old client until the end */
+    bool secure;    /* by TLS */
 };
 
 /* Head and, for a problem's request id, the first bytes of the body: *skip bytes of reply->body are in it

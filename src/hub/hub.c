@@ -43,7 +43,7 @@ struct hub {
     struct control *control;
     struct scrape *scrape;
     struct ingest *ingest;
-    struct web *web; /* NULL: no http */
+    struct web *web; /* NULL: no http and no https */
     struct signals *signals;
     struct ticker *watchdog, *retry;
     uv_work_t opening; /* of the store, by a worker */
@@ -226,8 +226,14 @@ static void on_reload(void *arg)
     }
     if (log_reopen(&err) != 0)
         log_error("hub: %s", err_detail(&err));
+    web_reload(hub->web);
     log_info("hub: reloaded");
     notify_ready("reloaded");
+}
+
+static bool has_web(const struct hub_config *settings)
+{
+    return settings->http[0] != '\0' || settings->https[0] != '\0';
 }
 
 static int prepare_files(struct hub *hub, struct err *err)
@@ -245,7 +251,7 @@ static int prepare_files(struct hub *hub, struct err *err)
     if (rc == 0)
         rc = process_raise_descriptors(s->max_sessions + DESCRIPTORS_BESIDES +
                                            (s->policy_listen[0] != '\0' ? DIRECT_CONNECTIONS : 0) +
-                                           (s->http[0] != '\0' ? s->http_connections : 0),
+                                           (has_web(s) ? s->http_connections : 0),
                                        err);
     if (rc == 0)
         rc = process_become(s->user, err);
@@ -326,12 +332,12 @@ static int say_ready(void *arg, char *why, size_t size)
 
 static int start_web(struct hub *hub, const struct api_context *context, struct err *err)
 {
-    if (hub->settings->http[0] == '\0')
+    if (!has_web(hub->settings))
         return 0;
     int rc = ingest_start(&hub->ingest, hub->receive, hub->paths.account, err);
     struct web_options options = {
         .settings = hub->settings,
-        .account_path = hub->paths.account,
+        .paths = &hub->paths,
         .ingest = hub->ingest,
         .context = *context,
         .ready = say_ready,

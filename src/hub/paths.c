@@ -17,6 +17,20 @@ static void below(char out[PATHS_BYTES], const struct hub_paths *paths, const ch
     (void)snprintf(out, PATHS_BYTES, "%.*s/%s", PATHS_BYTES - NAME_ROOM_BYTES, paths->data, name);
 }
 
+static int find_certificate(const struct hub_config *settings, struct hub_paths *out, struct err *err)
+{
+    const char *certificate = settings->tls_certificate, *key = settings->tls_key;
+    below(out->certificate, out, "tls.crt");
+    below(out->certificate_key, out, "tls.key");
+    if ((certificate[0] != '\0') != (key[0] != '\0'))
+        return err_set(err, ERR_CONFIG, "tls_certificate and tls_key belong together: set both or none");
+    if (certificate[0] != '\0' &&
+        (slice_to_string(slice_of(certificate), out->certificate, PATHS_BYTES) != 0 ||
+         slice_to_string(slice_of(key), out->certificate_key, PATHS_BYTES) != 0))
+        return err_set(err, ERR_CONFIG, "tls_certificate or tls_key: the path is too long");
+    return 0;
+}
+
 int paths_of(const struct hub_config *settings, struct hub_paths *out, struct err *err)
 {
     const char *control = settings->control_socket;
@@ -38,7 +52,7 @@ int paths_of(const struct hub_config *settings, struct hub_paths *out, struct er
     if (settings->pid_file[0] != '\0' &&
         slice_to_string(slice_of(settings->pid_file), out->pid_file, PATHS_BYTES) != 0)
         return err_set(err, ERR_CONFIG, "pid_file: the path is too long");
-    return 0;
+    return find_certificate(settings, out, err);
 }
 
 static int make(const char *path, mode_t mode, struct err *err)

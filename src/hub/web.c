@@ -9,6 +9,7 @@
 #include "caller.h"
 #include "config/config.h"
 #include "handles.h"
+#include "http/certificate.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -178,7 +179,7 @@ static void serve_readyz(void *arg, const struct http_request *request, struct h
 static void serve_metrics(void *arg, const struct http_request *request, struct http_reply *reply)
 {
     struct web *web = arg;
-    if (http_head_field(request->head, "X-Forwarded-For").p != NULL ||
+    if (!ip_is_loopback(&request->peer) || http_head_field(request->head, "X-Forwarded-For").p != NULL ||
         http_head_field(request->head, "Forwarded").p != NULL) {
         http_problem(reply, 404, "there is no such path");
         return;
@@ -231,8 +232,12 @@ static uint64_t to_ms(int64_t us)
 static int open_http(struct web *web, uv_loop_t *loop, struct err *err)
 {
     const struct hub_config *s = web->options.settings;
+    const struct hub_paths *paths = web->options.paths;
     struct http_options options = {
         .listen = s->http,
+        .listen_tls = s->https,
+        .certificate = paths->certificate,
+        .key = paths->certificate_key,
         .routes = web->routes,
         .route_count = web->route_count,
         .arg = web,
@@ -248,7 +253,15 @@ static int open_http(struct web *web, uv_loop_t *loop, struct err *err)
         .request_ms = to_ms(s->query_timeout) + WEB_REQUEST_BEYOND_MS,
         .reply_ms = 60000,
     };
-    return http_open(&web->http, loop, &options, err);
+    int rc = 0;
+    if (s->https[0] != '\0' && s->tls_certificate[0] == '\0')
+        rc = certificate_make(paths->certificate, paths->certificate_key, err);
+    if (rc == 0)
+        rc = http_open(&web->http, loop, &options, err);
+    if (rc == 0 && s->https[0] != '\0')
+        log_info("https: ready [address=%s certificate=%s pin=%s]", s->https, paths->certificate,
+                 http_pin(web->http));
+    return rc;
 }
 
 int web_open(struct web **out, uv_loop_t *loop, const struct web_options *options, struct err *err)
@@ -260,7 +273,7 @@ int web_open(struct web **out, uv_loop_t *loop, const struct web_options *option
     add_routes(web);
     web->people.limits =
         (struct account_session_limits){options->settings->session_idle, options->settings->session_lifetime};
-    int rc = handles_create(&web->handles, options->account_path, err);
+    int rc = handles_create(&web->handles, options->paths->account, err);
     if (rc == 0)
         rc = attempts_create(&web->people.attempts, err);
     if (rc == 0)
@@ -270,6 +283,12 @@ int web_open(struct web **out, uv_loop_t *loop, const struct web_options *option
     else
         *out = web;
     return rc;
+}
+
+void web_reload(struct web *web)
+{
+    if (web != NULL)
+        http_reload(web->http);
 }
 
 void web_stop(struct web *web)

@@ -12,6 +12,7 @@
 #include "api/api.h"
 #include "http/http.h"
 #include "ingest.h"
+#include "paths.h"
 
 enum { WEB_REQUEST_BEYOND_MS = 10000 }; /* queue and handler together, beyond a question's own time limit */
 
@@ -23,9 +24,9 @@ struct web_stats { /* see struct http_counters */
 
 struct web_options {
     const struct hub_config *settings;
-    const char *account_path;   /* outlives the web */
-    struct ingest *ingest;      /* for POST /api/v1/ingest */
-    struct api_context context; /* account and store are ignored, see web_set_store */
+    const struct hub_paths *paths; /* outlive the web */
+    struct ingest *ingest;         /* for POST /api/v1/ingest */
+    struct api_context context;    /* account and store are ignored, see web_set_store */
     /* Loop thread. ready: 0, or not, with why. */
     int (*ready)(void *arg, char *why, size_t size);
     int (*metrics)(void *arg, struct buf *text);
@@ -35,6 +36,8 @@ struct web_options {
 /* Loop thread. As http_open. */
 MUST_CHECK int web_open(struct web **out, uv_loop_t *loop, const struct web_options *options,
                         struct err *err);
+/* The certificate is read anew. Safe on NULL. */
+void web_reload(struct web *web);
 /* No more requests; those at a handler are answered while the loop runs. Safe on NULL. */
 void web_stop(struct web *web);
 void web_destroy(struct web **web); /* after the loop ran out; nulls *web; safe on NULL */

@@ -22,10 +22,11 @@ enum { PATIENCE_MS = 60000, SEEN_MS = 5000, TRIES = 10 };
 #define KEY "ma_RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR"
 
 struct world {
-    char *dir, socket[96], account[512], request[1024], failure[512];
+    char *dir, socket[96], request[1024], failure[512];
     uv_loop_t loop;
     uv_async_t done;
     struct hub_config settings;
+    struct hub_paths paths;
     struct store *store;
     struct web *web;
     unsigned left; /* clients that went away */
@@ -57,7 +58,7 @@ static void make_key(const struct world *w)
     struct account_key key = {.name = "k", .scopes = SCOPE_READ};
     struct err err = {0};
     char secret[ACCOUNT_KEY_TEXT_BYTES];
-    if (account_open(&account, w->account, &err) != 0 ||
+    if (account_open(&account, w->paths.account, &err) != 0 ||
         account_tenant_add(account, "t", &key.tenant, &err) != 0 ||
         account_key_add(account, &key, KEY, secret, NULL, &err) != 0)
         fail_msg("%s", err_detail(&err));
@@ -86,6 +87,7 @@ static void open_web(struct world *w)
 {
     struct err err = {0};
     w->settings = (struct hub_config){.http = w->socket,
+                                      .https = "",
                                       .http_connections = 10,
                                       .http_connections_per_address = 10,
                                       .http_idle_timeout = PATIENCE_MS * 1000,
@@ -94,7 +96,7 @@ static void open_web(struct world *w)
                                       .query_timeout = 300 * US_PER_SECOND,
                                       .query_threads = 2};
     struct web_options options = {.settings = &w->settings,
-                                  .account_path = w->account,
+                                  .paths = &w->paths,
                                   .context = {.query_timeout_us = 300 * US_PER_SECOND},
                                   .ready = is_ready,
                                   .metrics = no_metrics};
@@ -198,7 +200,7 @@ static void questions_end_with_their_clients(void **state)
     w.dir = fixture_directory();
     assert_non_null(w.dir);
     (void)snprintf(w.socket, sizeof w.socket, "unix:%s/http.sock", w.dir);
-    (void)snprintf(w.account, sizeof w.account, "%s/account.db", w.dir);
+    (void)snprintf(w.paths.account, sizeof w.paths.account, "%s/account.db", w.dir);
     (void)snprintf(w.request, sizeof w.request,
                    "POST /api/v1/query HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " KEY
                    "\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",

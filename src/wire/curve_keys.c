@@ -5,9 +5,10 @@
  */
 #include "curve.h"
 
+#include "loop/keyfile.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -26,46 +27,11 @@ int curve_key_check(const char *z85, struct err *err)
         "the server key must be the hub's public key, 40 characters: `mail-analytics key` prints it");
 }
 
-static int write_all(int fd, const char *text, struct err *err, const char *path)
-{
-    size_t n = strlen(text);
-    if (write(fd, text, n) != (ssize_t)n || fsync(fd) != 0)
-        return err_errno(err, errno, "key file %s cannot be written", path);
-    return 0;
-}
-
-/* What root makes (`policy-proxy check` before the first start) belongs to the directory's owner, who is to
- * use it: a secret of root's would keep the service from starting. */
-static int give_to_owner(int fd, const char *path, struct err *err)
-{
-    char copy[PATH_BYTES];
-    struct stat dir;
-    if (geteuid() != 0)
-        return 0;
-    (void)snprintf(copy, sizeof copy, "%s", path);
-    if (stat(dirname(copy), &dir) != 0 || fchown(fd, dir.st_uid, dir.st_gid) != 0)
-        return err_errno(err, errno, "key file %s cannot be given to its directory's owner", path);
-    return 0;
-}
-
-/* Writes a file whole or not at all. */
 static int write_file(const char *path, const char *line, mode_t mode, struct err *err)
 {
-    char temporary[PATH_BYTES], text[CURVE_Z85_BYTES + 1];
-    if (snprintf(temporary, sizeof temporary, "%s.%d.new", path, (int)getpid()) >= (int)sizeof temporary)
-        return err_set(err, ERR_CONFIG, "key file %s: the path is too long", path);
+    char text[CURVE_Z85_BYTES + 1];
     (void)snprintf(text, sizeof text, "%s\n", line);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
-    if (fd < 0)
-        return err_errno(err, errno, "key file %s cannot be made", path);
-    int rc = give_to_owner(fd, path, err);
-    if (rc == 0)
-        rc = write_all(fd, text, err, path);
-    (void)close(fd);
-    if (rc == 0 && rename(temporary, path) != 0)
-        rc = err_errno(err, errno, "key file %s cannot be made", path);
-    if (rc != 0)
-        (void)unlink(temporary);
+    int rc = keyfile_write(path, slice_of(text), mode, err);
     sodium_memzero(text, sizeof text);
     return rc;
 }
