@@ -48,6 +48,8 @@ void exchange_destroy(struct exchange **exchange)
     assert(self->state == OPEN || self->state == ANSWERED);
     self->http->bodies_bytes -= self->shared_body;
     self->http->replies_bytes -= self->shared_reply;
+    if (self->reply.socket != NULL)
+        self->reply.socket->closed(self->reply.socket_owner);
     stream_destroy(&self->stream);
     buf_fini(&self->head_bytes);
     buf_fini(&self->body);
@@ -84,9 +86,13 @@ bool exchange_route(struct exchange *exchange)
     const struct http_options *options = &exchange->http->options;
     int status = http_route_find(options->routes, options->route_count, &exchange->head, &exchange->route,
                                  allow, &why);
+    if (status == 0 && (exchange->route->flags & HTTP_UPGRADE) != 0)
+        status = upgrade_check(&exchange->head, exchange->accept, &why);
     if (status == 0)
         return true;
     exchange_refuse(exchange, status, why);
+    if (status == 426)
+        (void)!buf_addf(&exchange->reply.fields, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     if (status == 405)
         (void)!buf_addf(&exchange->reply.fields, "Allow: %s\r\n", allow);
     if (status == 401)

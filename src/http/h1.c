@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "inside.h"
 #include "reply.h"
+#include "ws.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,9 +124,30 @@ static void send_reply(struct connection *connection)
         connection_leave(connection);
 }
 
+/* The connection isn't ours any more. */
+static void switch_protocols(struct connection *connection)
+{
+    struct h1 *h1 = h1_of(connection);
+    exchange_count(h1->now);
+    if (ws_take_over(connection, h1->now, buf_slice(&h1->in)) != 0) {
+        connection_leave(connection);
+        return;
+    }
+    exchange_destroy(&h1->now);
+    buf_fini(&h1->in);
+    free(h1);
+}
+
 static void on_answered(struct exchange *exchange)
 {
-    send_reply(exchange->owner_data);
+    struct connection *connection = exchange->owner_data;
+    if (exchange->reply.socket != NULL && !connection->http->closing) {
+        switch_protocols(connection);
+        return;
+    }
+    if (exchange->reply.socket != NULL)
+        exchange_refuse(exchange, 503, "the hub is stopping");
+    send_reply(connection);
 }
 
 /* ---- a reply piece by piece ---------------------------------------------------------------------- */

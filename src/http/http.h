@@ -36,6 +36,7 @@ enum {
     HTTP_DRAIN_MS = 5000,                   /* from http_close to the last reply taken */
     HTTP_STREAM_BYTES = 256 * 1024,         /* of a streamed reply that wait; its handler waits then */
     HTTP_UPKEEP_MS = 10000,                 /* how often the certificate's files are looked at */
+    HTTP_SOCKET_BYTES = 512 * 1024,         /* of a WebSocket's messages that are unsent */
 };
 
 struct http_stream;
@@ -59,10 +60,32 @@ struct http_request {
  * the request id as its first member. */
 struct http_reply {
     int status;
-    const char *type;  /* Content-Type, static */
-    struct buf body;   /* limit HTTP_REPLY_BYTES */
-    struct buf fields; /* more fields, each "Name: value\r\n" */
+    const char *type;                       /* Content-Type, static */
+    struct buf body;                        /* limit HTTP_REPLY_BYTES */
+    struct buf fields;                      /* more fields, each "Name: value\r\n" */
+    const struct http_socket_calls *socket; /* with status 101, of an HTTP_UPGRADE route, and nothing else: */
+    void *socket_owner;                     /* whose `closed` is called in any case, on the loop thread */
 };
+
+/* A WebSocket (RFC 6455), since the handler of an HTTP_UPGRADE route said 101. The client is pinged each
+ * ping_ms and ended when nothing was heard of it in the meantime, or when it takes nothing for reply_ms. Text
+ * messages only, their bounds in frames.h; no extensions. All of it on the loop thread. */
+struct http_socket;
+struct http_socket_calls {
+    void (*open)(void *owner, struct http_socket *socket); /* first, unless the client has left already */
+    void (*text)(void *owner, struct slice text);          /* a whole message, UTF-8; lent */
+    void (*closed)(void *owner);                           /* last: the socket is gone */
+};
+enum http_socket_code { /* RFC 6455, 7.4.1, and its registry */
+                        HTTP_SOCKET_GOING_AWAY = 1001,
+                        HTTP_SOCKET_POLICY = 1008,
+                        HTTP_SOCKET_TRY_AGAIN = 1013,
+};
+/* The text is copied. ERR_LIMIT: too much is unsent. ERR_CANCELLED: it is being closed. ERR_NO_MEMORY. Never
+ * calls `closed`. */
+MUST_CHECK int http_socket_send(struct http_socket *socket, struct slice text);
+size_t http_socket_unsent(const struct http_socket *socket);
+void http_socket_close(struct http_socket *socket, unsigned code, const char *why); /* why: 123 bytes */
 
 /* Writes a problem document into reply: its type and title come from the status; detail is our own text, at
  * most 512 bytes. */
@@ -89,6 +112,7 @@ enum http_route_flags {
     HTTP_QUICK = 2,  /* answers at once from memory, on the loop: it works while all workers are busy */
     HTTP_JSON = 4,   /* a body has to be application/json (415) */
     HTTP_STREAM = 8, /* its handler may write the reply piece by piece (http_stream_write) */
+    HTTP_UPGRADE = 16, /* for WebSockets only: others get 426 */
     HTTP_LATER = 32, /* its handler runs on the loop and returns at once; http_finish() ends the request */
 };
 
@@ -122,7 +146,7 @@ struct http_options {
     void (*cancel)(void *arg, atomic_bool *gone);
     struct http_counters *counters;                              /* outlive the last connection */
     unsigned max_connections, max_per_address, workers, streams; /* streams: at once, others get 503 */
-    uint64_t idle_ms, head_ms, body_ms, request_ms, reply_ms;
+    uint64_t idle_ms, head_ms, body_ms, request_ms, reply_ms, ping_ms;
 };
 
 struct http;

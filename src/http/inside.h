@@ -12,6 +12,7 @@
 #include "http.h"
 #include "loop/ticker.h"
 #include "tls.h"
+#include "upgrade.h"
 
 enum { INPUT_BYTES = HTTP_HEAD_BYTES + CHANNEL_READ_BYTES };
 
@@ -53,6 +54,7 @@ struct exchange {
     struct http_request request;
     struct http_reply reply;
     char id[HTTP_ID_BYTES];
+    char accept[UPGRADE_ACCEPT_BYTES]; /* of HTTP_UPGRADE */
     uv_work_t work;
     struct http_stream *stream; /* of HTTP_STREAM, since its handler works */
     struct exchange *next_rung; /* of the bell */

@@ -32,6 +32,7 @@ static const struct status {
     {414, "URI Too Long", "target-too-long", "the request line is too long"},
     {415, "Unsupported Media Type", "media-type", "the body is of a type that isn't taken"},
     {417, "Expectation Failed", "expectation", "that can't be expected"},
+    {426, "Upgrade Required", "upgrade-required", "this speaks another protocol"},
     {429, "Too Many Requests", "busy", "in use by another process or over its quota"},
     {431, "Request Header Fields Too Large", "head-too-long", "the request's head is too long"},
     {500, "Internal Server Error", "io", "input or output failed"},

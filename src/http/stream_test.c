@@ -3,27 +3,17 @@
  * stream: replies written piece by piece, from a real server on a loop of its own thread, to clients of every
  * kind: those that read, that leave, that never read.
  */
-#include "base/test.h"
-#include "http.h"
+#include "rig.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 60000, STREAMS = 2, PIECE_BYTES = 1000 };
+enum { PATIENCE_MS = RIG_PATIENCE_MS, STREAMS = RIG_STREAMS, PIECE_BYTES = 1000 };
 
 struct world {
-    char dir[32], address[64];
-    uv_loop_t loop;
-    uv_async_t stop;
-    struct http *http;
-    struct http_counters counters;
-    pthread_t thread;
+    struct rig rig;               /* first */
     _Atomic uint64_t written;     /* bytes that a handler got rid of */
     atomic_int last_rc, returned; /* of the last write or wait; handlers that came back */
 };
@@ -95,91 +85,10 @@ static const struct http_route routes[] = {
     {"GET", "/short", 0, 0, serve_short},
 };
 
-/* ---- the server ---------------------------------------------------------------------------------- */
-
-static void on_stop(uv_async_t *stop)
-{
-    struct world *w = stop->data;
-    uv_close((uv_handle_t *)stop, NULL);
-    http_close(&w->http);
-}
-
-static void *run(void *arg)
-{
-    struct world *w = arg;
-    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
-    return NULL;
-}
-
 static void open_world(struct world *w, uint64_t reply_ms)
 {
-    struct err err = {0};
-    *w = (struct world){.dir = "/tmp/stream-XXXXXX"};
-    assert_non_null(mkdtemp(w->dir));
-    (void)snprintf(w->address, sizeof w->address, "unix:%s/http", w->dir);
-    struct http_options options = {.listen = w->address,
-                                   .routes = routes,
-                                   .route_count = ARRAY_LENGTH(routes),
-                                   .arg = w,
-                                   .counters = &w->counters,
-                                   .max_connections = 20,
-                                   .max_per_address = 20,
-                                   .workers = 2,
-                                   .streams = STREAMS,
-                                   .idle_ms = PATIENCE_MS,
-                                   .head_ms = PATIENCE_MS,
-                                   .body_ms = PATIENCE_MS,
-                                   .request_ms = PATIENCE_MS,
-                                   .reply_ms = reply_ms};
-    assert_int_equal(uv_loop_init(&w->loop), 0);
-    assert_int_equal(uv_async_init(&w->loop, &w->stop, on_stop), 0);
-    w->stop.data = w;
-    if (http_open(&w->http, &w->loop, &options, &err) != 0)
-        fail_msg("%s", err_detail(&err));
-    assert_int_equal(pthread_create(&w->thread, NULL, run, w), 0);
-}
-
-static void close_world(struct world *w)
-{
-    assert_int_equal(uv_async_send(&w->stop), 0);
-    assert_int_equal(pthread_join(w->thread, NULL), 0);
-    assert_int_equal(uv_loop_close(&w->loop), 0);
-    assert_int_equal(rmdir(w->dir), 0);
-}
-
-/* ---- the clients --------------------------------------------------------------------------------- */
-
-static int ask(const struct world *w, const char *request)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", w->address + strlen("unix:"));
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(write(fd, request, strlen(request)), (int)strlen(request));
-    return fd;
-}
-
-/* What comes until `end` was read, or the server's end; false when it was a reset. */
-static bool read_until(int fd, const char *end, char *text, size_t size)
-{
-    size_t n = 0;
-    ssize_t got = 1;
-    text[0] = '\0';
-    while (got > 0 && n + 1 < size && (end == NULL || strstr(text, end) == NULL)) {
-        got = read(fd, text + n, size - 1 - n);
-        n += got > 0 ? (size_t)got : 0;
-        text[n] = '\0';
-    }
-    return got >= 0;
-}
-
-static void wait_until(const atomic_int *number, int wanted)
-{
-    for (int ms = 0; ms < PATIENCE_MS && *number != wanted; ms++)
-        (void)poll(NULL, 0, 1);
-    assert_int_equal(*number, wanted);
+    *w = (struct world){.written = 0};
+    rig_open(&w->rig, routes, ARRAY_LENGTH(routes), w, reply_ms, PATIENCE_MS);
 }
 
 #define GET(path)     "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -213,8 +122,8 @@ static void pieces_come_in_chunks_and_the_connection_is_kept(void **state)
     struct world w;
     char text[8192];
     open_world(&w, PATIENCE_MS);
-    int fd = ask(&w, GET("/three") GET("/short"));
-    (void)read_until(fd, "\r\n\r\nshort", text, sizeof text);
+    int fd = rig_ask(&w.rig, GET("/three") GET("/short"));
+    (void)rig_read(fd, "\r\n\r\nshort", text, sizeof text);
     char *body = strstr(text, "\r\n\r\n"), *next = strstr(text, "\r\n0\r\n\r\n");
     assert_non_null(next);
     assert_ptr_equal(strstr(text, "HTTP/1.1 200 OK\r\n"), text);
@@ -228,8 +137,8 @@ static void pieces_come_in_chunks_and_the_connection_is_kept(void **state)
     assert_true(unchunk(body + 4));
     assert_string_equal(body + 4, "0123456789abcdefg0123456789abcdefg0123456789abcdefg");
     close(fd);
-    close_world(&w);
-    assert_int_equal(w.counters.requests, 2);
+    rig_close(&w.rig);
+    assert_int_equal(w.rig.counters.requests, 2);
 }
 
 static void an_old_client_reads_to_the_end(void **state)
@@ -238,13 +147,13 @@ static void an_old_client_reads_to_the_end(void **state)
     struct world w;
     char text[4096];
     open_world(&w, PATIENCE_MS);
-    int fd = ask(&w, GET_OLD("/three"));
-    assert_true(read_until(fd, NULL, text, sizeof text));
+    int fd = rig_ask(&w.rig, GET_OLD("/three"));
+    assert_true(rig_read(fd, NULL, text, sizeof text));
     assert_non_null(strstr(text, "Connection: close\r\n"));
     assert_null(strstr(text, "chunked"));
     assert_non_null(strstr(text, "\r\n\r\n0123456789abcdefg0123456789abcdefg0123456789abcdefg"));
     close(fd);
-    close_world(&w);
+    rig_close(&w.rig);
 }
 
 static void head_has_the_head_alone(void **state)
@@ -253,13 +162,13 @@ static void head_has_the_head_alone(void **state)
     struct world w;
     char text[4096];
     open_world(&w, PATIENCE_MS);
-    int fd = ask(&w, "HEAD /endless HTTP/1.1\r\nHost: h\r\n\r\n" GET("/short"));
-    (void)read_until(fd, "\r\n\r\nshort", text, sizeof text);
+    int fd = rig_ask(&w.rig, "HEAD /endless HTTP/1.1\r\nHost: h\r\n\r\n" GET("/short"));
+    (void)rig_read(fd, "\r\n\r\nshort", text, sizeof text);
     assert_non_null(strstr(text, "\r\n\r\nHTTP/1.1 200 OK\r\n"));
-    wait_until(&w.returned, 1);
+    rig_wait(&w.returned, 1);
     assert_int_equal(w.last_rc, ERR_CANCELLED);
     close(fd);
-    close_world(&w);
+    rig_close(&w.rig);
 }
 
 static void what_breaks_midway_looks_broken(void **state)
@@ -268,14 +177,14 @@ static void what_breaks_midway_looks_broken(void **state)
     struct world w;
     char text[4096];
     open_world(&w, PATIENCE_MS);
-    int fd = ask(&w, GET("/broken"));
-    assert_true(read_until(fd, NULL, text, sizeof text));
+    int fd = rig_ask(&w.rig, GET("/broken"));
+    assert_true(rig_read(fd, NULL, text, sizeof text));
     assert_non_null(strstr(text, "200 OK"));
     char *body = strstr(text, "\r\n\r\n4\r\nhalf\r\n");
     assert_non_null(body);
     assert_string_equal(body, "\r\n\r\n4\r\nhalf\r\n");
     close(fd);
-    close_world(&w);
+    rig_close(&w.rig);
 }
 
 static void what_was_not_begun_is_a_problem_as_any(void **state)
@@ -284,13 +193,13 @@ static void what_was_not_begun_is_a_problem_as_any(void **state)
     struct world w;
     char text[4096];
     open_world(&w, PATIENCE_MS);
-    int fd = ask(&w, GET("/nothing") GET("/short"));
-    (void)read_until(fd, "\r\n\r\nshort", text, sizeof text);
+    int fd = rig_ask(&w.rig, GET("/nothing") GET("/short"));
+    (void)rig_read(fd, "\r\n\r\nshort", text, sizeof text);
     assert_ptr_equal(strstr(text, "HTTP/1.1 409 "), text);
     assert_non_null(strstr(text, "{\"request_id\":\""));
     assert_non_null(strstr(text, "not even begun"));
     close(fd);
-    close_world(&w);
+    rig_close(&w.rig);
 }
 
 static void who_writes_waits_for_who_reads(void **state)
@@ -300,8 +209,8 @@ static void who_writes_waits_for_who_reads(void **state)
     char text[65536];
     uint64_t before;
     open_world(&w, PATIENCE_MS);
-    int fd = ask(&w, GET("/endless"));
-    (void)read_until(fd, "\r\n\r\n", text, sizeof text);
+    int fd = rig_ask(&w.rig, GET("/endless"));
+    (void)rig_read(fd, "\r\n\r\n", text, sizeof text);
     do { /* until it stands still: our bound and the kernel's buffers */
         before = w.written;
         (void)poll(NULL, 0, 100);
@@ -315,10 +224,10 @@ static void who_writes_waits_for_who_reads(void **state)
     assert_true(w.written > before);
     assert_int_equal(w.returned, 0);
     close(fd);
-    wait_until(&w.returned, 1);
+    rig_wait(&w.returned, 1);
     assert_int_equal(w.last_rc, ERR_CANCELLED);
-    close_world(&w);
-    assert_int_equal(w.counters.abandoned, 1);
+    rig_close(&w.rig);
+    assert_int_equal(w.rig.counters.abandoned, 1);
 }
 
 static void who_never_reads_is_ended(void **state)
@@ -326,12 +235,12 @@ static void who_never_reads_is_ended(void **state)
     (void)state;
     struct world w;
     open_world(&w, 300);
-    int fd = ask(&w, GET("/endless"));
-    wait_until(&w.returned, 1);
+    int fd = rig_ask(&w.rig, GET("/endless"));
+    rig_wait(&w.returned, 1);
     assert_int_equal(w.last_rc, ERR_CANCELLED);
-    assert_int_equal(w.counters.timeouts, 1);
+    assert_int_equal(w.rig.counters.timeouts, 1);
     close(fd);
-    close_world(&w);
+    rig_close(&w.rig);
 }
 
 /* A client that has all there is to read may wait for more as long as it likes. */
@@ -341,14 +250,14 @@ static void who_waits_is_no_slow_reader(void **state)
     struct world w;
     char text[4096];
     open_world(&w, 50);
-    int fd = ask(&w, GET("/following"));
-    (void)read_until(fd, "first\n", text, sizeof text);
+    int fd = rig_ask(&w.rig, GET("/following"));
+    (void)rig_read(fd, "first\n", text, sizeof text);
     (void)poll(NULL, 0, 300);
     assert_int_equal(w.returned, 0);
-    assert_int_equal(w.counters.timeouts, 0);
+    assert_int_equal(w.rig.counters.timeouts, 0);
     close(fd);
-    wait_until(&w.returned, 1);
-    close_world(&w);
+    rig_wait(&w.returned, 1);
+    rig_close(&w.rig);
 }
 
 static void streams_are_bounded_and_hold_no_worker(void **state)
@@ -359,18 +268,18 @@ static void streams_are_bounded_and_hold_no_worker(void **state)
     int fds[STREAMS];
     open_world(&w, PATIENCE_MS);
     for (int i = 0; i < STREAMS; i++) {
-        fds[i] = ask(&w, GET("/following"));
-        (void)read_until(fds[i], "first\n", text, sizeof text);
+        fds[i] = rig_ask(&w.rig, GET("/following"));
+        (void)rig_read(fds[i], "first\n", text, sizeof text);
     }
-    int fd = ask(&w, GET("/following") GET("/short"));
-    (void)read_until(fd, "\r\n\r\nshort", text, sizeof text);
+    int fd = rig_ask(&w.rig, GET("/following") GET("/short"));
+    (void)rig_read(fd, "\r\n\r\nshort", text, sizeof text);
     assert_ptr_equal(strstr(text, "HTTP/1.1 503 "), text);
     assert_non_null(strstr(text, "\r\n\r\nshort"));
     close(fd);
     close(fds[0]);
-    wait_until(&w.returned, 1);
+    rig_wait(&w.returned, 1);
     close(fds[1]);
-    close_world(&w);
+    rig_close(&w.rig);
     assert_int_equal(w.returned, STREAMS);
 }
 
@@ -380,12 +289,12 @@ static void a_stream_ends_with_the_server_and_looks_broken(void **state)
     struct world w;
     char text[4096];
     open_world(&w, PATIENCE_MS);
-    int fd = ask(&w, GET("/following"));
-    (void)read_until(fd, "first\n", text, sizeof text);
-    close_world(&w);
+    int fd = rig_ask(&w.rig, GET("/following"));
+    (void)rig_read(fd, "first\n", text, sizeof text);
+    rig_close(&w.rig);
     assert_int_equal(w.returned, 1);
     assert_int_equal(w.last_rc, ERR_CANCELLED);
-    assert_true(read_until(fd, NULL, text, sizeof text));
+    assert_true(rig_read(fd, NULL, text, sizeof text));
     assert_null(strstr(text, "0\r\n\r\n"));
     close(fd);
 }
@@ -404,6 +313,5 @@ int main(void)
         cmocka_unit_test(streams_are_bounded_and_hold_no_worker),
         cmocka_unit_test(a_stream_ends_with_the_server_and_looks_broken),
     };
-    (void)signal(SIGPIPE, SIG_IGN); /* as the hub does */
     return cmocka_run_group_tests_name("http/stream", tests, NULL, NULL);
 }
