@@ -39,6 +39,8 @@ struct api_context {
     /* the hub's own figures for GET /api/v1/status and /edges; NULL offline */
     int (*status)(void *arg, struct buf *json);
     int (*edges)(void *arg, uint32_t tenant /* 0: all */, struct buf *json);
+    /* There is a new job (0), or that one was cancelled; NULL offline, where jobs wait for the next start. */
+    void (*jobs)(void *arg, uint64_t cancelled);
     void *arg;
 };
 

@@ -22,6 +22,11 @@ MUST_CHECK int noun_tenant(struct api_call *call, const struct field *item, uint
 /* One apikey as a JSON object without a secret; secret: NULL or its text. */
 MUST_CHECK int apikey_write(struct api_call *call, const struct account_key *key, const char *secret);
 
+/* Within a transaction: the tombstone of an erasure (address "": the whole tenant) and its job. Then, when
+ * that is committed, jobs_tell: 0 for a new job, or the one that was cancelled. */
+MUST_CHECK int job_wish_erasure(struct api_call *call, uint32_t tenant, const char *address, uint64_t *id);
+void jobs_tell(const struct api_call *call, uint64_t cancelled);
+
 enum { FIXTURE_TENANTS = 100000 };
 
 struct fixture_counts {

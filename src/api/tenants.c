@@ -87,9 +87,37 @@ static int remove_one(struct account *a, const void *arg, struct err *err)
     return account_tenant_remove(a, *(const uint32_t *)arg, err);
 }
 
+/* With ?erase=1: and what it sent, in the same transaction. */
+struct clearance {
+    struct api_call *call;
+    uint32_t tenant;
+    uint64_t job;
+};
+
+static int remove_and_erase(struct account *a, const void *arg, struct err *err)
+{
+    struct clearance *clearance = (struct clearance *)(uintptr_t)arg; /* what it did is noted in it */
+    int rc = account_tenant_remove(a, clearance->tenant, err);
+    return rc != 0 ? rc : job_wish_erasure(clearance->call, clearance->tenant, "", &clearance->job);
+}
+
 int tenants_remove(struct api_call *call)
 {
-    uint32_t id;
-    int rc = call_tenant(call, call->name, &id);
-    return rc != 0 ? rc : call_remove(call, "tenant remove", id, call->name, remove_one, &id);
+    char erase[8] = "";
+    struct clearance clearance = {.call = call};
+    int rc = call_tenant(call, call->name, &clearance.tenant);
+    if (rc != 0)
+        return rc;
+    rc = call_parameter(call, "erase", erase, sizeof erase);
+    if (rc == ERR_NOT_FOUND || (rc == 0 && strcmp(erase, "0") == 0))
+        return call_remove(call, "tenant remove", clearance.tenant, call->name, remove_one,
+                           &clearance.tenant);
+    if (rc != 0 || strcmp(erase, "1") != 0)
+        return err_set(&call->err, ERR_INVALID, "?erase= must be 0 or 1");
+    rc = call_remove(call, "tenant remove", clearance.tenant, call->name, remove_and_erase, &clearance);
+    if (rc != 0)
+        return rc;
+    jobs_tell(call, 0);
+    buf_clear(call->reply);
+    return buf_addf(call->reply, "{\"removed\":1,\"job\":%llu}", (unsigned long long)clearance.job);
 }

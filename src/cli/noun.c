@@ -10,7 +10,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum noun_flag { TENANT, RELAYED, SUBDOMAINS, UNTRUSTED, COMMENT, SCOPE, ADDRESS, EXPIRES, FLAG_COUNT };
+enum noun_flag {
+    TENANT,
+    RELAYED,
+    SUBDOMAINS,
+    UNTRUSTED,
+    COMMENT,
+    SCOPE,
+    ADDRESS,
+    EXPIRES,
+    ERASE,
+    FLAG_COUNT
+};
 enum { KNOWS_ADD = 1 << FLAG_COUNT, KNOWS_IMPORT = KNOWS_ADD << 1, KNOWS_RESET = KNOWS_IMPORT << 1 };
 
 static const struct noun {
@@ -18,7 +29,11 @@ static const struct noun {
     unsigned knows;               /* bits of noun_flag and actions */
     const char *columns[TABLE_COLUMNS];
 } nouns[] = {
-    {"tenant", "/api/v1/tenants", NULL, KNOWS_ADD | KNOWS_IMPORT, {"name", "id", "rule_version", "created"}},
+    {"tenant",
+     "/api/v1/tenants",
+     NULL,
+     KNOWS_ADD | KNOWS_IMPORT | 1 << ERASE,
+     {"name", "id", "rule_version", "created"}},
     {"domain",
      "/api/v1/domains",
      "name",
@@ -168,6 +183,8 @@ static int remove_one(struct cli *cli, const struct noun *noun, const char *oper
     int rc = id == NULL ? client_segment(path, operand) : client_parameter(path, id, operand);
     if (rc == 0)
         rc = client_parameter(path, "tenant", value(flags, TENANT));
+    if (rc == 0)
+        rc = client_parameter(path, "erase", flags[ERASE].count > 0 ? "1" : NULL);
     if (rc != 0)
         return cli_fail(cli, ERR_USAGE, "'%.60s' is too long", operand);
     rc = client_ask(cli, "DELETE", path, SLICE(""), &reply, NULL);
@@ -175,6 +192,9 @@ static int remove_one(struct cli *cli, const struct noun *noun, const char *oper
         cli_print_json(reply);
     else if (rc == 0)
         printf("removed %s %s\n", noun->verb, operand);
+    const json_t *job = json_object_get(reply, "job");
+    if (rc == 0 && !cli->json && job != NULL)
+        printf("what it sent is erased by job %lld\n", (long long)json_integer_value(job));
     json_decref(reply);
     return rc;
 }
@@ -265,6 +285,8 @@ static int check_action(struct cli *cli, const struct noun *noun, const struct a
     if (!operand && action->operand != NULL && !action->optional)
         return cli_fail(cli, ERR_USAGE, "%s %s: %s is missing: try `mail-analytics help %s`", noun->verb,
                         action->name, action->operand, noun->verb);
+    if (flags[ERASE].count > 0 && strcmp(action->name, "remove") != 0)
+        return cli_fail(cli, ERR_USAGE, "%s %s: --erase goes with remove", noun->verb, action->name);
     if (operand && (noun->knows & 1U << TENANT) != 0 && flags[TENANT].count == 0)
         return cli_fail(cli, ERR_USAGE, "%s %s: --tenant NAME is missing", noun->verb, action->name);
     return 0;
@@ -290,6 +312,7 @@ static int run(struct cli *cli, const struct noun *noun)
         [SCOPE] = {.name = "scope", .type = FLAG_LIST},
         [ADDRESS] = {.name = "address", .type = FLAG_LIST},
         [EXPIRES] = {.name = "expires"},
+        [ERASE] = {.name = "erase", .type = FLAG_TRUE},
     };
     const char *operands[2];
     size_t n;

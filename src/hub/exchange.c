@@ -128,8 +128,9 @@ struct part *exchange_take_filled(struct exchange *x, int64_t deadline_us, bool 
 {
     struct part *part = NULL;
     lock(x);
-    while (x->filled_count == 0 && !x->ended && wait_until(x, deadline_us))
+    while (x->filled_count == 0 && !x->ended && !x->nudged && wait_until(x, deadline_us))
         continue;
+    x->nudged = false;
     if (x->filled_count > 0) {
         part = x->filled[0];
         x->filled_count--;
@@ -138,6 +139,13 @@ struct part *exchange_take_filled(struct exchange *x, int64_t deadline_us, bool 
     *ended = part == NULL && x->ended;
     (void)pthread_mutex_unlock(&x->mutex);
     return part;
+}
+
+void exchange_nudge(struct exchange *x)
+{
+    lock(x);
+    x->nudged = true;
+    unlock_changed(x);
 }
 
 int64_t exchange_oldest(struct exchange *x)

@@ -27,7 +27,7 @@ struct exchange {
     struct part parts[EXCHANGE_PARTS];
     struct part *empty[EXCHANGE_PARTS], *filled[EXCHANGE_PARTS];
     size_t empty_count, filled_count;
-    bool woken, park, parked, ended; /* ended: the maker's thread gives nothing more */
+    bool woken, nudged, park, parked, ended; /* ended: the maker's thread gives nothing more */
 };
 
 MUST_CHECK int exchange_init(struct exchange *exchange);
@@ -42,9 +42,10 @@ void exchange_end(struct exchange *exchange);
 void exchange_sleep(struct exchange *exchange, int64_t us); /* until woken, parked or stopped */
 void exchange_wake(struct exchange *exchange);              /* any thread */
 
-/* The store's side. take: the next filled one, or NULL: at the deadline (monotonic; INT64_MAX: none), or,
- * with *ended, when there will be no more. */
+/* The store's side. take: the next filled one, or NULL: at the deadline (monotonic; INT64_MAX: none), when it
+ * is nudged, or, with *ended, when there will be no more. */
 struct part *exchange_take_filled(struct exchange *exchange, int64_t deadline_us, bool *ended);
+void exchange_nudge(struct exchange *exchange);     /* any thread */
 int64_t exchange_oldest(struct exchange *exchange); /* hub_ts of the next row to be taken; 0: none */
 void exchange_park(struct exchange *exchange); /* returns once the maker waits; all parts are empty again */
 void exchange_unpark(struct exchange *exchange);

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "direct.h"
 #include "ingest.h"
+#include "jobs.h"
 #include "loader.h"
 #include "receive.h"
 #include "web.h"
@@ -22,6 +23,7 @@ struct figures {
     struct direct_stats direct;
     struct web_stats http;
     struct ingest_stats ingest;
+    struct jobs_stats jobs;
     bool store_open;
     int64_t uptime_us;
     const char *engine;

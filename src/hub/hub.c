@@ -36,6 +36,7 @@ struct hub {
     struct account *account; /* checked at start; the threads open their own */
     struct journal *journal;
     struct receive *receive;
+    struct jobs *jobs;
     struct direct *direct; /* NULL: no policy_listen */
     char direct_server[256];
     _Atomic(struct store *) store; /* NULL: not open */
@@ -85,6 +86,8 @@ static void take_figures(struct hub *hub, struct figures *out)
         ingest_get_stats(hub->ingest, &out->ingest);
     if (store != NULL)
         store_get_stats(store, &out->store);
+    if (hub->jobs != NULL)
+        jobs_get_stats(hub->jobs, &out->jobs);
     pthread_mutex_lock(&hub->lock);
     memcpy(out->store_error, hub->store_error, sizeof out->store_error);
     pthread_mutex_unlock(&hub->lock);
@@ -113,6 +116,38 @@ static int write_edges(void *arg, uint32_t tenant, struct buf *json)
 {
     struct hub *hub = arg;
     return receive_edges(hub->receive, tenant, json);
+}
+
+static void on_job(void *arg, uint64_t cancelled)
+{
+    struct hub *hub = arg;
+    jobs_poke(hub->jobs, cancelled);
+}
+
+static struct store *store_of(void *arg)
+{
+    struct hub *hub = arg;
+    return atomic_load(&hub->store);
+}
+
+static struct loader *loader_of(void *arg)
+{
+    struct hub *hub = arg;
+    return atomic_load(&hub->loader);
+}
+
+static int start_jobs(struct hub *hub, struct err *err)
+{
+    struct jobs_options options = {
+        .settings = hub->settings,
+        .paths = &hub->paths,
+        .journal = hub->journal,
+        .receive = hub->receive,
+        .store = store_of,
+        .loader = loader_of,
+        .arg = hub,
+    };
+    return jobs_start(&hub->jobs, &options, err);
 }
 
 /* Worker thread, or the start. */
@@ -357,6 +392,7 @@ static int start_loop_parts(struct hub *hub, struct err *err)
         .context = {.query_timeout_us = s->query_timeout,
                     .status = write_status,
                     .edges = write_edges,
+                    .jobs = on_job,
                     .arg = hub},
     };
     int rc = signals_open(&hub->signals, &hub->loop, &calls, hub, err);
@@ -378,6 +414,8 @@ static int start(struct hub *hub, struct err *err)
         rc = start_receiving(hub, err);
     if (rc == 0)
         rc = start_direct(hub, err);
+    if (rc == 0)
+        rc = start_jobs(hub, err);
     if (rc == 0)
         rc = start_loop_parts(hub, err);
     if (rc != 0)
@@ -402,6 +440,7 @@ static void stop(struct hub *hub)
     (void)uv_run(&hub->loop, UV_RUN_DEFAULT); /* until the last handler is back */
     web_destroy(&hub->web);
     ingest_stop(&hub->ingest);
+    jobs_stop(&hub->jobs);     /* while all that it works on is there */
     direct_stop(&hub->direct); /* while there is one to hand over to */
     receive_stop(&hub->receive);
     loader = atomic_exchange(&hub->loader, NULL);

@@ -411,6 +411,15 @@ void intake_commit(struct intake *in)
     pthread_mutex_unlock(&in->lock);
 }
 
+int intake_rotate(struct intake *in, struct err *err)
+{
+    pthread_mutex_lock(&in->lock);
+    int rc = commit(in);
+    pthread_mutex_unlock(&in->lock); /* nobody else appends */
+    return rc != 0 ? err_set(err, rc, "the journal can't be written at present: try again")
+                   : journal_rotate(in->journal, err);
+}
+
 /* ---- the ways in ----------------------------------------------------------------------------- */
 
 static void take(struct intake *in, const struct peer *peer, struct slice bytes)

@@ -36,6 +36,15 @@ struct pending {
     struct store_cursor after;
 };
 
+/* What somebody wants to be done between transactions. */
+struct rest {
+    int (*fn)(void *arg, struct store *store, struct err *err);
+    void *arg;
+    struct err *err;
+    int rc;
+    bool done;
+};
+
 struct loader {
     struct loader_options options;
     size_t part_rows;
@@ -55,6 +64,9 @@ struct loader {
     struct keeper *keeper;
 
     pthread_mutex_t mutex; /* of what follows */
+    pthread_cond_t rested; /* one was done, or there will be none any more */
+    struct rest *rest;     /* NULL: nothing is wanted */
+    bool over;             /* the store thread has ended, or never began */
     struct loader_stats stats;
     int64_t waiting_since_us; /* hub_ts of the oldest row made and not stored; 0: none */
 };
@@ -424,6 +436,63 @@ static void checkpoint(struct loader *l)
     recover(l, rc, &err);
 }
 
+/* Between transactions, for whoever waits; when what is pending can't be committed, later. */
+static void rest(struct loader *l)
+{
+    struct err err = {0};
+    (void)pthread_mutex_lock(&l->mutex);
+    struct rest *wanted = l->rest;
+    (void)pthread_mutex_unlock(&l->mutex);
+    if (wanted == NULL || wanted->done)
+        return;
+    int rc = l->pending.dirty ? commit_pending(l, &err) : 0;
+    if (rc != 0) {
+        recover(l, rc, &err);
+        exchange_nudge(&l->exchange);
+        return;
+    }
+    exchange_park(&l->exchange); /* what is made and not appended is made again */
+    maker_reread_rules(l->maker);
+    wanted->rc = maker_seek(l->maker, l->stored, wanted->err);
+    if (wanted->rc == 0)
+        wanted->rc = wanted->fn(wanted->arg, l->options.store, wanted->err);
+    exchange_unpark(&l->exchange);
+    note_checkpoint(l);
+    (void)pthread_mutex_lock(&l->mutex);
+    wanted->done = true;
+    (void)pthread_cond_broadcast(&l->rested);
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+/* Nobody will be waited for any more. */
+static void rest_no_more(struct loader *l)
+{
+    (void)pthread_mutex_lock(&l->mutex);
+    l->over = true;
+    (void)pthread_cond_broadcast(&l->rested);
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+int loader_at_rest(struct loader *l, int (*fn)(void *arg, struct store *store, struct err *err), void *arg,
+                   struct err *err)
+{
+    struct rest wanted = {.fn = fn, .arg = arg, .err = err};
+    (void)pthread_mutex_lock(&l->mutex);
+    while (l->rest != NULL && !l->over)
+        (void)pthread_cond_wait(&l->rested, &l->mutex);
+    if (!l->over) {
+        l->rest = &wanted;
+        exchange_nudge(&l->exchange);
+    }
+    while (!wanted.done && !l->over)
+        (void)pthread_cond_wait(&l->rested, &l->mutex);
+    if (l->rest == &wanted)
+        l->rest = NULL;
+    (void)pthread_cond_broadcast(&l->rested);
+    (void)pthread_mutex_unlock(&l->mutex);
+    return wanted.done ? wanted.rc : err_set(err, ERR_CANCELLED, "the loader stops");
+}
+
 static void *store_events(void *arg)
 {
     struct loader *l = arg;
@@ -444,7 +513,10 @@ static void *store_events(void *arg)
             recover(l, rc, &err);
         else if (!ended && clock_monotonic_us() >= checkpoint_deadline(l))
             checkpoint(l);
+        if (!ended)
+            rest(l);
     }
+    rest_no_more(l);
     if (store_cursor_compare(l->stored, l->checkpointed) != 0)
         (void)!store_checkpoint(l->options.store, NULL); /* so that the last segments retire now */
     return NULL;
@@ -458,6 +530,7 @@ static void free_loader(struct loader **loader)
     maker_destroy(&l->maker);
     event_batch_destroy(&l->scratch);
     exchange_fini(&l->exchange);
+    (void)pthread_cond_destroy(&l->rested);
     (void)pthread_mutex_destroy(&l->mutex);
     free(l);
     *loader = NULL;
@@ -521,6 +594,7 @@ int loader_start(struct loader **out, const struct loader_options *options, stru
     l->part_rows = l->options.batch_rows < PART_ROWS ? l->options.batch_rows : PART_ROWS;
     l->backoff_us = backoff_min_us;
     (void)pthread_mutex_init(&l->mutex, NULL);
+    (void)pthread_cond_init(&l->rested, NULL);
     int rc = open_parts(l, err);
     if (rc == 0)
         rc = store_cursor(options->store, &cursor, err);

@@ -55,6 +55,12 @@ MUST_CHECK int loader_settle(struct journal *journal, struct store *store, struc
 MUST_CHECK int loader_start(struct loader **out, const struct loader_options *options, struct err *err);
 void loader_stop(struct loader **loader); /* stores what it has made, when the store takes it at once */
 void loader_wake(struct loader *loader);  /* from journal_on_sync; any thread, never blocks for long */
+/* Calls fn on the thread that writes the store, between transactions: everything that was made by then is
+ * stored, and whatever is made later is made by the rules and tombstones of now. Waits for it; one call at a
+ * time. Any thread but the loader's. What fn answers, or ERR_CANCELLED: the loader stops. */
+MUST_CHECK int loader_at_rest(struct loader *loader,
+                              int (*fn)(void *arg, struct store *store, struct err *err), void *arg,
+                              struct err *err);
 void loader_get_stats(struct loader *loader, struct loader_stats *out);
 
 #endif

@@ -153,6 +153,11 @@ void maker_refresh_rules(struct maker *m)
         look_at_rules(m);
 }
 
+void maker_reread_rules(struct maker *m)
+{
+    look_at_rules(m);
+}
+
 /* What an operator said before an event came holds for it. In a backlog nobody needs to look. */
 static void refresh_rules_for(struct maker *m, int64_t hub_ts)
 {

@@ -52,6 +52,9 @@ struct store_cursor maker_cursor(const struct maker *maker);
  * filling looks before it makes events that came later than the last look. */
 void maker_refresh_rules(struct maker *maker);
 
+/* The same at once. */
+void maker_reread_rules(struct maker *maker);
+
 /* Keeps the event that maker_fill made last, as it came. */
 void maker_quarantine_last(struct maker *maker, const char *reason);
 

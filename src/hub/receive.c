@@ -36,6 +36,11 @@ struct receive {
     int wake_fd;
     atomic_bool stop;
     pthread_t thread;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t rotated;
+    struct err *rotate; /* somebody waits for a rotation */
+    int rotate_rc;
+    bool over; /* the thread has ended, or never began */
 };
 
 /* ---- one round ------------------------------------------------------------------------------- */
@@ -137,6 +142,32 @@ static void drain_wake(const struct receive *r)
     (void)n;
 }
 
+/* For whoever waits; over: nothing is done any more. */
+static void rotate(struct receive *r, bool over)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    struct err *err = r->rotate;
+    (void)pthread_mutex_unlock(&r->lock);
+    int rc = err == NULL ? 0
+             : over      ? err_set(err, ERR_CANCELLED, "the hub stops")
+                         : intake_rotate(r->intake, err);
+    (void)pthread_mutex_lock(&r->lock);
+    r->over = over;
+    if (err != NULL) {
+        r->rotate_rc = rc;
+        r->rotate = NULL;
+    }
+    (void)pthread_cond_broadcast(&r->rotated);
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
+static void wake(struct receive *r)
+{
+    uint64_t one = 1;
+    ssize_t n = write(r->wake_fd, &one, sizeof one);
+    (void)n; /* at worst it wakes by itself */
+}
+
 static void *run(void *arg)
 {
     struct receive *r = arg;
@@ -154,9 +185,11 @@ static void *run(void *arg)
         more = round_of(r);
         more |= intake_tick(r->intake);
         send_answers(r);
+        rotate(r, false);
     }
     (void)round_of(r);
     posts_close(&r->posts, r->intake);
+    rotate(r, true);
     return NULL;
 }
 
@@ -220,6 +253,8 @@ static void close_all(struct receive *r)
     if (r->wake_fd >= 0)
         (void)close(r->wake_fd);
     posts_fini(&r->posts);
+    (void)pthread_cond_destroy(&r->rotated);
+    (void)pthread_mutex_destroy(&r->lock);
     free(r);
 }
 
@@ -229,6 +264,8 @@ int receive_start(struct receive **out, const struct receive_options *options, s
     struct receive *r = calloc(1, sizeof *r);
     if (r == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the receiver");
+    (void)pthread_mutex_init(&r->lock, NULL);
+    (void)pthread_cond_init(&r->rotated, NULL);
     r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     posts_init(&r->posts, r->wake_fd);
     int rc = r->wake_fd < 0 ? err_errno(err, errno, "eventfd") : 0;
@@ -252,15 +289,29 @@ int receive_start(struct receive **out, const struct receive_options *options, s
 void receive_stop(struct receive **receive)
 {
     struct receive *r = *receive;
-    uint64_t one = 1;
     if (r == NULL)
         return;
     atomic_store(&r->stop, true);
-    ssize_t n = write(r->wake_fd, &one, sizeof one);
-    (void)n; /* at worst it wakes by itself */
+    wake(r);
     (void)pthread_join(r->thread, NULL);
     close_all(r);
     *receive = NULL;
+}
+
+int receive_rotate(struct receive *r, struct err *err)
+{
+    struct err why = {0};
+    (void)pthread_mutex_lock(&r->lock);
+    bool over = r->over;
+    if (!over) {
+        r->rotate = &why;
+        wake(r);
+    }
+    while (r->rotate != NULL)
+        (void)pthread_cond_wait(&r->rotated, &r->lock);
+    int rc = over ? ERR_CANCELLED : r->rotate_rc;
+    (void)pthread_mutex_unlock(&r->lock);
+    return rc != 0 ? err_set(err, rc, "%s", over ? "the hub stops" : err_detail(&why)) : 0;
 }
 
 void receive_get_stats(struct receive *receive, struct receive_stats *out)

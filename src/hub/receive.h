@@ -42,6 +42,10 @@ MUST_CHECK int receive_start(struct receive **out, const struct receive_options 
                              struct journal *journal, struct err *err);
 /* Takes no more, makes durable and acks what it has, saves its snapshot, ends the thread. Nulls *receive. */
 void receive_stop(struct receive **receive);
+/* Seals the segment of the journal that is being written; what is appended from now on goes to another. Waits
+ * for the thread. Any other thread, while it runs; one call at a time. Errors as journal_rotate;
+ * ERR_CANCELLED. */
+MUST_CHECK int receive_rotate(struct receive *receive, struct err *err);
 void receive_get_stats(struct receive *receive, struct receive_stats *out);
 /* JSON array of edges: id, tenant, connected (it has a session and was heard within the last minute),
  * gone_since (else: when it was last heard), run_twice, host, version, address, transport, last_seen,

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * job_erase: takes what a tombstone covers out of everything that the hub keeps. The tombstone was there
+ * first, so whatever the loader makes from now on is without it; what follows may be done again at any point:
+ *
+ *   1. the loader comes to rest with the tombstones of now; the open part of the store is closed
+ *   2. the receiver seals the journal's segment
+ *   3. each sealed segment is scrubbed, then the quarantines
+ *   4. parts of the store that hold rows from before the moment are written anew
+ *
+ * Arguments: {"tombstone": id}; resume: {"segment": last one scrubbed}.
+ */
+#include "account/tombstone.h"
+#include "base/log.h"
+#include "hub/job.h"
+#include "hub/scrubber.h"
+
+struct erasing {
+    struct job *job;
+    struct erasures *erasures;
+    struct scrubber *scrubber;
+    uint64_t segments; /* written anew */
+    struct err *err;
+};
+
+/* On the store's thread. */
+static int close_part(void *arg, struct store *store, struct err *err)
+{
+    (void)arg;
+    return store_close_part(store, err);
+}
+
+static int settle(struct erasing *e)
+{
+    struct store *store;
+    struct loader *loader;
+    int rc = job_store(e->job, &store, &loader, e->err);
+    if (rc == 0)
+        rc = loader_at_rest(loader, close_part, NULL, e->err);
+    if (rc == 0)
+        rc = receive_rotate(e->job->world->receive, e->err);
+    return rc;
+}
+
+static uint64_t sealed_after(const struct journal *journal, uint64_t number)
+{
+    uint64_t count = 0, records;
+    while (journal_next_sealed(journal, number, &number, &records) == 0)
+        count++;
+    return count;
+}
+
+static int note(struct erasing *e, uint64_t number, uint64_t done, uint64_t all)
+{
+    json_t *resume = json_pack("{s:I}", "segment", (json_int_t)number);
+    int rc = resume == NULL ? err_set(e->err, ERR_NO_MEMORY, "out of memory")
+                            : job_progress(e->job, done, all, resume, e->err);
+    json_decref(resume);
+    return rc;
+}
+
+static int scrub_journal(struct erasing *e)
+{
+    struct journal *journal = e->job->world->journal;
+    uint64_t number = (uint64_t)json_integer_value(json_object_get(e->job->resume, "segment")), records;
+    uint64_t done = e->job->done, all = done + sealed_after(journal, number);
+    int rc = 0;
+    while (rc == 0 && journal_next_sealed(journal, number, &number, &records) == 0) {
+        bool changed = false;
+        rc = journal_scrub(journal, number, scrubber_look, e->scrubber, &changed, e->err);
+        if (rc == ERR_NOT_FOUND)
+            rc = 0;
+        e->segments += changed;
+        if (rc == 0)
+            rc = note(e, number, ++done, all);
+    }
+    if (rc == 0)
+        rc = journal_scrub_quarantine(journal, e->err);
+    return rc != 0 ? rc : scrubber_quarantine(e->scrubber, e->job->world->paths->quarantine, e->err);
+}
+
+/* Is there a part with rows that the tombstones may cover? */
+static int look_at_part(void *arg, const struct store_part *part)
+{
+    return part->rows > 0 && part->min_hub_ts < *(const int64_t *)arg ? ERR_UNSUPPORTED : 0;
+}
+
+static int erase_rows(struct erasing *e)
+{
+    struct store *store;
+    struct loader *loader;
+    size_t count;
+    int64_t latest_us = INT64_MIN;
+    const struct erasure *items = erasures_list(e->erasures, &count);
+    for (size_t i = 0; i < count; i++)
+        if (items[i].before_us > latest_us)
+            latest_us = items[i].before_us;
+    int rc = job_store(e->job, &store, &loader, e->err);
+    if (rc == 0)
+        rc = store_parts(store, look_at_part, &latest_us, e->err);
+    return rc == ERR_UNSUPPORTED ? err_set(e->err, rc, "the store's engine can't take rows out of its parts")
+                                 : rc;
+}
+
+static void tell(struct erasing *e)
+{
+    struct scrubber_count count = scrubber_counted(e->scrubber);
+    json_t *result = e->job->result;
+    (void)json_object_set_new(result, "journal_segments", json_integer((json_int_t)e->segments));
+    (void)json_object_set_new(result, "journal_events", json_integer((json_int_t)count.events));
+    (void)json_object_set_new(result, "quarantine_files", json_integer((json_int_t)count.files));
+    if (count.lost > 0)
+        log_warning(
+            "job %llu: %llu events besides had to leave the journal; they are in the store, but a rebuild "
+            "would miss them",
+            (unsigned long long)e->job->id, (unsigned long long)count.lost);
+    (void)json_object_set_new(result, "journal_lost", json_integer((json_int_t)count.lost));
+}
+
+int job_erase(struct job *job, struct err *err)
+{
+    struct erasing e = {.job = job, .err = err};
+    int rc = erasures_load(&e.erasures, job->account, err);
+    if (rc == 0)
+        rc = scrubber_create(&e.scrubber, e.erasures, err);
+    if (rc == 0)
+        rc = settle(&e);
+    if (rc == 0)
+        rc = scrub_journal(&e);
+    if (rc == 0)
+        rc = erase_rows(&e);
+    if (rc == 0)
+        tell(&e);
+    scrubber_destroy(&e.scrubber);
+    erasures_destroy(&e.erasures);
+    return rc;
+}

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Long work of the hub: jobs that are listed, cancelled and resumed; what is erased is gone and stays away."""
+import json
+import signal
+import urllib.error
+import urllib.request
+
+import pytest
+
+import detector
+from harness import FIXTURE, READ_KEY, TENANT, Hub, PolicyClient, Proxy, request, wait_until
+
+CANARY = "canary-7731@example.com"
+MANAGE_KEY = "ma_" + "M" * 43
+
+
+def api(hub, method, path, body=None, key=MANAGE_KEY):
+    """(status, document) of one request."""
+    call = urllib.request.Request(f"http://127.0.0.1:{hub.http_port}/api/v1{path}", method=method,
+                                  data=None if body is None else json.dumps(body).encode(),
+                                  headers={"Authorization": "Bearer " + key, "Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(call, timeout=30) as reply:
+            return reply.status, json.loads(reply.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def job(hub, number):
+    return json.loads(hub.cli("job", "show", str(number), "--json").stdout)
+
+
+def jobs(hub, *args):
+    return json.loads(hub.cli("job", "list", *args, "--json").stdout)["rows"]
+
+
+def stored(hub):
+    return json.loads(hub.cli("status", "--json").stdout)["loader"]["events"]
+
+
+def send(proxy, count, prefix, **attributes):
+    """Each seventh names the canary, each time at another place."""
+    places = ["sender", "recipient", "sasl_username", "sasl_sender", "some_new_attribute"]
+    canaries = 0
+    with PolicyClient(proxy.port) as client:
+        for i in range(count):
+            fields = dict(attributes)
+            if i % 7 == 0:
+                fields[places[canaries % len(places)]] = CANARY.upper() if canaries % 2 else CANARY
+                canaries += 1
+            client.ask(request(instance=f"{prefix}.{i}", **fields))
+    return canaries
+
+
+def with_manage_key(fixture=FIXTURE):
+    fixture = json.loads(json.dumps(fixture))
+    fixture["tenants"][0]["apikeys"].append({"name": "managers", "key": MANAGE_KEY, "scopes": ["manage"]})
+    fixture["tenants"].append({"name": "other", "apikeys": [
+        {"name": "managers", "key": "ma_" + "O" * 43, "scopes": ["manage", "read"]}]})
+    return fixture
+
+
+@pytest.fixture
+def null_hub(place, started):
+    hub = started(Hub(place / "hub", {"store": "null", "journal_max": "16M"})).ready()
+    hub.load(with_manage_key())
+    return hub
+
+
+def journal_holds(hub):
+    return detector.where(hub.dir / "data" / "journal", CANARY)
+
+
+def test_an_address_leaves_the_journal_while_mail_flows(place, started, null_hub):
+    proxy = started(Proxy(place / "edge-1", null_hub)).ready()
+    canaries = send(proxy, 700, "before")
+    wait_until(lambda: stored(null_hub) == 700, "stored")
+    assert journal_holds(null_hub), "the detector finds nothing where there is something"
+    done = json.loads(null_hub.cli("erase", "--tenant", TENANT, "--address", CANARY, "--json").stdout)
+    assert done["state"] == "done" and done["result"]["journal_events"] == canaries, done
+    assert done["result"]["journal_lost"] == 0
+    assert CANARY not in json.dumps(jobs(null_hub)), "the address is in the tombstone alone"
+    assert journal_holds(null_hub) == []
+    send(proxy, 70, "after")  # what comes later is kept
+    wait_until(lambda: stored(null_hub) == 770, "stored")
+    stones = json.loads(null_hub.cli("erase", "list", "--json").stdout)["rows"]
+    assert [(row["tenant"], row["address"]) for row in stones] == [(TENANT, CANARY)]
+    null_hub.cli("erase", "forget", str(stones[0]["id"]))
+    assert null_hub.cli("erase", "list").stdout == "nothing was erased\n"
+
+
+def test_a_tenant_leaves_with_what_it_sent(place, started, null_hub):
+    proxy = started(Proxy(place / "edge-1", null_hub)).ready()
+    send(proxy, 100, "before")
+    wait_until(lambda: stored(null_hub) == 100, "stored")
+    assert "erased by job" in null_hub.cli("tenant", "remove", TENANT, "--erase").stdout
+    wait_until(lambda: jobs(null_hub)[0]["state"] == "done", "erased")
+    assert jobs(null_hub)[0]["result"]["journal_events"] == 100
+    assert journal_holds(null_hub) == []
+    assert detector.where(null_hub.dir / "data" / "journal", "sender.example") == []
+    stone = json.loads(null_hub.cli("erase", "list", "--json").stdout)["rows"][0]
+    assert (stone["tenant"], stone["tenant_id"], stone["address"]) == (None, 1, None)
+
+
+def test_a_killed_erasure_goes_on(place, started, null_hub):
+    """kill -9 again and again in the middle: the job ends, nothing is left, everything else is there."""
+    proxy = started(Proxy(place / "edge-1", null_hub)).ready()
+    for round_ in range(3):
+        send(proxy, 400, f"part{round_}")
+    wait_until(lambda: stored(null_hub) == 1200, "stored")
+    assert journal_holds(null_hub)
+    null_hub.cli("erase", "--tenant", TENANT, "--address", CANARY, "--no-wait")
+    for _ in range(3):
+        null_hub.kill(signal.SIGKILL)
+        null_hub.start()
+        null_hub.ready()
+    wait_until(lambda: jobs(null_hub)[0]["state"] == "done", "erased")
+    assert journal_holds(null_hub) == []
+    assert len(jobs(null_hub)) == 1
+    send(proxy, 10, "after")
+    wait_until(lambda: stored(null_hub) >= 10, "still receiving")
+
+
+def test_jobs_wait_for_a_hub_and_are_cancelled(null_hub):
+    null_hub.stop()
+    done = null_hub.cli("erase", "--tenant", TENANT, "--address", "a@b.example")
+    assert "until the hub runs" in done.stdout
+    null_hub.cli("erase", "--tenant", TENANT, "--address", "c@b.example", "--no-wait")
+    assert json.loads(null_hub.cli("job", "cancel", "2", "--json").stdout)["state"] == "cancelled"
+    null_hub.start()
+    null_hub.ready()
+    assert json.loads(null_hub.cli("job", "wait", "1", "--json").stdout)["state"] == "done"
+    done = null_hub.cli("job", "wait", "2", check=False)
+    assert done.returncode == 75 and "was cancelled" in done.stderr
+    done = null_hub.cli("job", "cancel", "2", check=False)
+    assert done.returncode == 65 and "has ended" in done.stderr
+    assert null_hub.cli("job", "show", "99", check=False).returncode == 66
+    table = null_hub.cli("job", "list").stdout.splitlines()
+    assert table[0].split()[:4] == ["id", "kind", "tenant", "state"] and len(table) == 3
+
+
+def test_whose_jobs(null_hub):
+    other = "ma_" + "O" * 43
+    status, made = api(null_hub, "POST", "/jobs", {"kind": "erase", "address": "x@y.example"})
+    assert status == 202 and made["tenant"] == TENANT and made["kind"] == "erase"
+    assert api(null_hub, "GET", f"/jobs/{made['id']}")[0] == 200
+    absent, foreign = (api(null_hub, "GET", f"/jobs/{number}", key=other) for number in (4711, made["id"]))
+    assert absent[0] == foreign[0] == 404 and absent[1]["detail"] == foreign[1]["detail"]
+    assert api(null_hub, "DELETE", f"/jobs/{made['id']}", key=other)[0] == 404
+    assert api(null_hub, "GET", "/jobs", key=other)[1]["rows"] == []
+    assert api(null_hub, "GET", "/tombstones", key=other)[1]["rows"] == []
+    assert len(api(null_hub, "GET", "/tombstones")[1]["rows"]) == 1
+    for body, status, says in [
+        ({"kind": "erase"}, 403, "whole tenant"),
+        ({"kind": "erase", "tenant": "other", "address": "x@y"}, 404, "no tenant"),
+        ({"kind": "erase", "tenant_id": 1, "address": "x@y"}, 403, "operator"),
+        ({"kind": "erase", "address": ""}, 400, "must be an address"),
+        ({"kind": "erase", "address": "a\nb"}, 400, "control"),
+        ({"kind": "nonsense"}, 400, "no kind"),
+        ({}, 400, "kind"),
+        ([], 400, "object"),
+    ]:
+        got, document = api(null_hub, "POST", "/jobs", body)
+        assert got == status and says in document["detail"], (body, got, document)
+    assert api(null_hub, "POST", "/jobs", {"kind": "erase", "address": "x@y"}, key=READ_KEY)[0] == 403
+    assert api(null_hub, "DELETE", "/tombstones/1")[0] == 403
