@@ -108,12 +108,12 @@ void http_finish(struct http_later *later);
 
 enum http_route_flags {
     HTTP_CREDENTIALS =
-        1,           /* without "Authorization: Bearer …" or a cookie it is 401 before the body is read */
-    HTTP_QUICK = 2,  /* answers at once from memory, on the loop: it works while all workers are busy */
-    HTTP_JSON = 4,   /* a body has to be application/json (415) */
-    HTTP_STREAM = 8, /* its handler may write the reply piece by piece (http_stream_write) */
+        1,             /* without "Authorization: Bearer …" or a cookie it is 401 before the body is read */
+    HTTP_QUICK = 2,    /* answers at once from memory, on the loop: it works while all workers are busy */
+    HTTP_JSON = 4,     /* a body has to be application/json (415) */
+    HTTP_STREAM = 8,   /* its handler may write the reply piece by piece (http_stream_write) */
     HTTP_UPGRADE = 16, /* for WebSockets only: others get 426 */
-    HTTP_LATER = 32, /* its handler runs on the loop and returns at once; http_finish() ends the request */
+    HTTP_LATER = 32,   /* its handler runs on the loop and returns at once; http_finish() ends the request */
 };
 
 /* path: as base/pattern.h; of two routes that fit the first is taken. Texts outlive the server. */

@@ -62,7 +62,8 @@ static int write_out(struct api_stream *stream, const void *bytes, size_t n)
     struct http_reply *reply = outlet->reply;
     struct api_reply *answer = outlet->answer;
     if (!outlet->begun) {
-        *reply = (struct http_reply){answer->status, answer->type, reply->body, answer->fields};
+        *reply = (struct http_reply){
+            .status = answer->status, .type = answer->type, .body = reply->body, .fields = answer->fields};
         buf_init(&answer->fields, API_FIELDS_BYTES);
         outlet->begun = true;
     }
@@ -98,7 +99,8 @@ static void ask_api(struct api_context *context, const struct http_request *requ
     if (request->stream != NULL)
         asked.stream = &outlet.stream;
     api_handle(context, &asked, &answer);
-    *reply = (struct http_reply){answer.status, answer.type, answer.body, answer.fields};
+    *reply = (struct http_reply){
+        .status = answer.status, .type = answer.type, .body = answer.body, .fields = answer.fields};
 }
 
 static void answer(struct web *web, struct account *account, const struct caller *caller,
