@@ -50,6 +50,10 @@
     {                                                                                                        \
         .check = CHECK_NETWORKS, .may_be_empty = true                                                        \
     }
+#define ORIGINS                                                                                              \
+    {                                                                                                        \
+        .check = CHECK_ORIGINS, .may_be_empty = true                                                         \
+    }
 #define NAME                                                                                                 \
     {                                                                                                        \
         .check = CHECK_NAME, .may_be_empty = true                                                            \
@@ -174,6 +178,24 @@ static bool is_endpoint(struct slice s)
     return is_name(host);
 }
 
+/* As a browser writes them: no path, not even "/". */
+static bool are_origins(struct slice text)
+{
+    struct slice one;
+    while (slice_split(&text, ',', &one)) {
+        one = slice_trim(one);
+        size_t n = one.n > 8 && memcmp(one.p, "https://", 8) == 0  ? 8
+                   : one.n > 7 && memcmp(one.p, "http://", 7) == 0 ? 7
+                                                                   : 0;
+        if (n == 0)
+            return false;
+        for (size_t i = n; i < one.n; i++)
+            if (one.p[i] <= ' ' || one.p[i] >= 0x7f || strchr("/?#@\\\"<>", one.p[i]) != NULL)
+                return false;
+    }
+    return true;
+}
+
 static bool are_networks(struct slice s)
 {
     struct slice part;
@@ -213,6 +235,11 @@ static int check_text(const struct setting_rule *rule, const char *text, struct 
                                : err_set(err, ERR_CONFIG,
                                          "must be networks such as 192.0.2.0/24, 2001:db8::/32, "
                                          "comma-separated, without host bits");
+    case CHECK_ORIGINS:
+        return are_origins(s) ? 0
+                              : err_set(err, ERR_CONFIG,
+                                        "must be origins such as https://panel.example or "
+                                        "http://localhost:5173, comma-separated");
     case CHECK_NAME:
         return is_name(s) ? 0
                           : err_set(err, ERR_CONFIG,

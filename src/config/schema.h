@@ -19,6 +19,7 @@ enum setting_check {
     CHECK_ADDRESS,    /* loop/endpoint.h */
     CHECK_ENDPOINT,   /* tcp://host:port */
     CHECK_NETWORKS,   /* comma-separated prefixes */
+    CHECK_ORIGINS,    /* comma-separated origins of web pages */
     CHECK_NAME,       /* letters, digits, '.', '-', '_', at most 127 */
     CHECK_Z85,        /* empty or 40 characters of Z85 */
     CHECK_LOG_OUTPUT, /* stderr, syslog, file:/path */

@@ -36,7 +36,7 @@ enum {
     HTTP_DRAIN_MS = 5000,                   /* from http_close to the last reply taken */
     HTTP_STREAM_BYTES = 256 * 1024,         /* of a streamed reply that wait; its handler waits then */
     HTTP_UPKEEP_MS = 10000,                 /* how often the certificate's files are looked at */
-    HTTP_SOCKET_BYTES = 512 * 1024,         /* of a WebSocket's messages that are unsent */
+    HTTP_SOCKET_BYTES = 1024 * 1024,        /* of a WebSocket's messages that are unsent */
 };
 
 struct http_stream;

@@ -9,11 +9,13 @@
 #include "frames.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum {
     OUT_BYTES = 64 * 1024,
     WAITING_BYTES = HTTP_SOCKET_BYTES + OUT_BYTES + 16 * 1024,
     LINGER_BYTES = 1024 * 1024,
+    KERNEL_BYTES = 64 * 1024, /* that wait there; by itself it would take megabytes of a client that reads none */
 };
 
 /*  state     what happens                                        what ends it
@@ -268,6 +270,8 @@ int ws_take_over(struct connection *connection, struct exchange *exchange, struc
     exchange->reply.socket = NULL; /* the owner is the socket's now */
     connection->protocol = &ws_protocol;
     connection->speaker = socket;
+    int kernel_bytes = KERNEL_BYTES;
+    (void)setsockopt(connection->channel.conn.fd, SOL_SOCKET, SO_SNDBUF, &kernel_bytes, sizeof kernel_bytes);
     uint64_t ping_ms = connection->http->options.ping_ms;
     ticker_set(connection->deadline, ping_ms, ping_ms);
     write_bytes(socket);

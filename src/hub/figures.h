@@ -24,6 +24,7 @@ struct figures {
     struct web_stats http;
     struct ingest_stats ingest;
     struct jobs_stats jobs;
+    struct live_stats live;
     bool store_open;
     int64_t uptime_us;
     const char *engine;

@@ -44,7 +44,8 @@ struct hub {
     struct control *control;
     struct scrape *scrape;
     struct ingest *ingest;
-    struct web *web; /* NULL: no http and no https */
+    struct live *live; /* NULL: no http and no https */
+    struct web *web;   /* likewise */
     struct signals *signals;
     struct ticker *watchdog, *retry;
     uv_work_t opening; /* of the store, by a worker */
@@ -84,6 +85,8 @@ static void take_figures(struct hub *hub, struct figures *out)
         web_get_stats(hub->web, &out->http);
     if (hub->ingest != NULL)
         ingest_get_stats(hub->ingest, &out->ingest);
+    if (hub->live != NULL)
+        live_get_stats(hub->live, &out->live);
     if (store != NULL)
         store_get_stats(store, &out->store);
     if (hub->jobs != NULL)
@@ -177,6 +180,13 @@ static void note_store_error(struct hub *hub, const char *text)
                   text, STORE_RETRY_MS / 1000);
 }
 
+/* A thread of the loader. */
+static void publish(void *arg, const struct event *rows, size_t count)
+{
+    struct hub *hub = arg;
+    audience_publish(live_audience(hub->live), rows, count, clock_real_us());
+}
+
 static int start_loader(struct hub *hub, struct store *store, struct err *err)
 {
     struct loader *loader = NULL;
@@ -188,6 +198,8 @@ static int start_loader(struct hub *hub, struct store *store, struct err *err)
         .commit_interval_us = hub->settings->commit_interval,
         .batch_rows = LOADER_BATCH_ROWS,
         .journal_keep_us = hub->settings->journal_keep,
+        .publish = hub->live != NULL ? publish : NULL,
+        .publish_arg = hub,
     };
     int rc = loader_settle(hub->journal, store, err);
     if (rc == 0)
@@ -365,16 +377,39 @@ static int say_ready(void *arg, char *why, size_t size)
     return figures.store_open && !figures.loader.stalled ? 0 : ERR_UNAVAILABLE;
 }
 
+/* Behind by more than a commit takes: the store refuses, or there is a backlog. */
+static int64_t say_lag(void *arg)
+{
+    struct hub *hub = arg;
+    struct loader_stats stats = {.lag_us = 0};
+    struct loader *loader = atomic_load(&hub->loader);
+    if (loader != NULL)
+        loader_get_stats(loader, &stats);
+    return stats.lag_us > AUDIENCE_LATE_US ? stats.lag_us : 0;
+}
+
+static int start_live(struct hub *hub, struct err *err)
+{
+    struct live_options options = {
+        .clients = (unsigned)hub->settings->live_clients, .lag_us = say_lag, .arg = hub};
+    return live_create(&hub->live, &hub->loop, &options) == 0
+               ? 0
+               : err_set(err, ERR_NO_MEMORY, "no memory for live push");
+}
+
 static int start_web(struct hub *hub, const struct api_context *context, struct err *err)
 {
     if (!has_web(hub->settings))
         return 0;
     int rc = ingest_start(&hub->ingest, hub->receive, hub->paths.account, err);
+    if (rc == 0)
+        rc = start_live(hub, err);
     struct web_options options = {
         .settings = hub->settings,
         .paths = &hub->paths,
         .ingest = hub->ingest,
         .context = *context,
+        .live = hub->live,
         .ready = say_ready,
         .metrics = write_metrics,
         .arg = hub,
@@ -434,6 +469,7 @@ static void stop(struct hub *hub)
     ticker_destroy(&hub->watchdog);
     scrape_close(&hub->scrape);
     web_stop(hub->web);
+    live_stop(hub->live);
     control_close(&hub->control);
     ticker_destroy(&hub->retry);
     signals_close(&hub->signals);
@@ -446,6 +482,7 @@ static void stop(struct hub *hub)
     loader = atomic_exchange(&hub->loader, NULL);
     if (loader != NULL)
         loader_stop(&loader);
+    live_destroy(&hub->live); /* the loader published until now */
     if (store != NULL)
         store_close(&store);
     journal_close(&hub->journal);

@@ -546,6 +546,8 @@ static int open_parts(struct loader *l, struct err *err)
     rc = quarantine_open(&l->quarantine, l->options.quarantine_dir, err);
     if (rc == 0)
         rc = maker_create(&l->maker, l->options.journal, l->options.account_path, &l->quarantine, err);
+    if (rc == 0)
+        maker_publish_to(l->maker, l->options.publish, l->options.publish_arg);
     return rc;
 }
 

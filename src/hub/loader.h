@@ -33,6 +33,10 @@ struct loader_options {
     int64_t commit_interval_us; /* the longest an event waits for its commit, when the store keeps up */
     size_t batch_rows;          /* a commit at this many rows at the latest; 0: LOADER_ROW_GROUP */
     int64_t journal_keep_us;    /* checkpointed segments stay for so long (journal_maintain) */
+    /* Hears each event once, before it is stored, on one of the loader's threads; must not block. May be
+     * NULL. */
+    void (*publish)(void *arg, const struct event *rows, size_t count);
+    void *publish_arg;
 };
 
 struct loader_stats {

@@ -30,6 +30,9 @@ struct maker {
 
     struct store_cursor cursor; /* of the next event */
     struct store_cursor known;  /* failures before it are counted already */
+    struct store_cursor told;   /* and events before it were published */
+    void (*publish)(void *arg, const struct event *rows, size_t count);
+    void *publish_arg;
     uint64_t parse_errors;
     uint64_t erased; /* passed because a tombstone covers them */
     bool bounded;    /* nothing is read from `until` on */
@@ -323,10 +326,26 @@ int maker_fill(struct maker *m, struct event_batch *batch, size_t max_rows, stru
                struct err *err)
 {
     int rc = 0;
-    while (rc == 0 && event_batch_count(batch) < max_rows)
+    size_t fresh = event_batch_count(batch);
+    while (rc == 0 && event_batch_count(batch) < max_rows) {
+        bool known = store_cursor_compare(m->cursor, m->told) < 0;
         rc = step(m, batch, err);
+        if (known)
+            fresh = event_batch_count(batch);
+    }
+    if (event_batch_count(batch) > fresh && m->publish != NULL)
+        m->publish(m->publish_arg, event_batch_rows(batch) + fresh, event_batch_count(batch) - fresh);
+    if (store_cursor_compare(m->cursor, m->told) > 0)
+        m->told = m->cursor;
     *after = m->cursor;
     return rc == ERR_LIMIT ? 0 : rc;
+}
+
+void maker_publish_to(struct maker *m, void (*publish)(void *arg, const struct event *rows, size_t count),
+                      void *arg)
+{
+    m->publish = publish;
+    m->publish_arg = arg;
 }
 
 /* What one segment holds before `end`. */
@@ -380,7 +399,7 @@ int maker_rebuild(struct maker *m, struct store_cursor cursor, struct event_batc
                   const atomic_bool *stop, struct err *err)
 {
     uint64_t start;
-    m->known = cursor; /* what lies before was counted in its time */
+    m->known = m->told = cursor; /* what lies before was counted, and told, in its time */
     m->bounded = false;
     int rc = find_replay_start(m, cursor.pos, &start, err);
     if (rc == 0)

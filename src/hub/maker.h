@@ -45,6 +45,11 @@ MUST_CHECK int maker_fill(struct maker *maker, struct event_batch *batch, size_t
 /* What is at *until or behind it is not read (ERR_END) until the bound is taken away (NULL). */
 void maker_bound(struct maker *maker, const struct store_cursor *until);
 
+/* From now on each event that is made is handed over once, in order, at the end of the fill that made it:
+ * also after a rewind, and not in a rebuild. */
+void maker_publish_to(struct maker *maker, void (*publish)(void *arg, const struct event *rows, size_t count),
+                      void *arg);
+
 /* Where the next fill begins. */
 struct store_cursor maker_cursor(const struct maker *maker);
 

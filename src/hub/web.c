@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "handles.h"
 #include "http/certificate.h"
+#include "live_door.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -152,6 +153,20 @@ static void serve_open(void *arg, const struct http_request *request, struct htt
     handles_return(web->handles, handle);
 }
 
+/* Worker thread. */
+static void serve_live(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    struct web *web = arg;
+    struct caller caller;
+    struct handle *handle = borrow(web, reply);
+    if (handle == NULL)
+        return;
+    struct account *account = handle_account(handle);
+    if (caller_known(&caller, account, &web->people.limits, request, reply))
+        live_enter(web->options.live, account, &caller, web->options.settings->http_origins, request, reply);
+    handles_return(web->handles, handle);
+}
+
 /* Loop thread. */
 static void cancel(void *arg, atomic_bool *gone)
 {
@@ -203,6 +218,18 @@ static unsigned http_flags(unsigned flags)
            ((flags & API_ANY_TYPE) != 0 ? 0U : HTTP_JSON) | ((flags & API_STREAM) != 0 ? HTTP_STREAM : 0U);
 }
 
+/* Worker thread. */
+static bool may_stay(void *arg, const struct live_pass *pass)
+{
+    struct web *web = arg;
+    struct handle *handle;
+    if (handles_borrow(web->handles, &handle, NULL) != 0)
+        return true; /* nobody can say */
+    bool stays = live_may_stay(handle_account(handle), &web->people.limits, pass);
+    handles_return(web->handles, handle);
+    return stays;
+}
+
 static void add_routes(struct web *web)
 {
     static const struct http_route own[] = {
@@ -210,10 +237,11 @@ static void add_routes(struct web *web)
         {"GET", "/readyz", 0, HTTP_QUICK, serve_readyz},
         {"GET", "/metrics", 0, HTTP_QUICK, serve_metrics},
         {"POST", "/api/v1/ingest", INGEST_BODY_BYTES, HTTP_CREDENTIALS | HTTP_LATER, serve_ingest},
+        {"GET", "/api/v1/live", 0, HTTP_CREDENTIALS | HTTP_UPGRADE, serve_live},
     };
     struct api_route route;
     memcpy(web->routes, own, sizeof own);
-    web->route_count = sizeof own / sizeof *own;
+    web->route_count = sizeof own / sizeof *own - (web->options.live == NULL);
     for (size_t i = 0; api_route(i, &route); i++) {
         assert(web->route_count < ROUTES);
         web->routes[web->route_count++] = (struct http_route){
@@ -254,6 +282,7 @@ static int open_http(struct web *web, uv_loop_t *loop, struct err *err)
         .body_ms = to_ms(s->http_body_timeout),
         .request_ms = to_ms(s->query_timeout) + WEB_REQUEST_BEYOND_MS,
         .reply_ms = 60000,
+        .ping_ms = to_ms(s->live_ping),
     };
     int rc = 0;
     if (s->https[0] != '\0' && s->tls_certificate[0] == '\0')
@@ -275,6 +304,8 @@ int web_open(struct web **out, uv_loop_t *loop, const struct web_options *option
     add_routes(web);
     web->people.limits =
         (struct account_session_limits){options->settings->session_idle, options->settings->session_lifetime};
+    if (options->live != NULL)
+        live_check_with(options->live, may_stay, web);
     int rc = handles_create(&web->handles, options->paths->account, err);
     if (rc == 0)
         rc = attempts_create(&web->people.attempts, err);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * web: what the hub answers over HTTP (http/http.h): the routes of the api under /api/v1 for API keys and
- * for people who are logged in (caller.h), and for everybody /healthz (the process answers), /readyz (it can
- * answer questions) and /metrics (the Prometheus text, for this machine: what comes through a proxy gets
- * 404). The tenant comes from the key and from nothing else; a thing of another tenant answers as one that
- * isn't there.
+ * for people who are logged in (caller.h), live push for both (live_door.h), and for everybody /healthz (the
+ * process answers), /readyz (it can answer questions) and /metrics (the Prometheus text, for this machine:
+ * what comes through a proxy gets 404). The tenant comes from the key and from nothing else; a thing of
+ * another tenant answers as one that isn't there.
  */
 #ifndef HUB_WEB_H
 #define HUB_WEB_H
@@ -12,6 +12,7 @@
 #include "api/api.h"
 #include "http/http.h"
 #include "ingest.h"
+#include "live.h"
 #include "paths.h"
 
 enum { WEB_REQUEST_BEYOND_MS = 10000 }; /* queue and handler together, beyond a question's own time limit */
@@ -27,6 +28,7 @@ struct web_options {
     const struct hub_paths *paths; /* outlive the web */
     struct ingest *ingest;         /* for POST /api/v1/ingest */
     struct api_context context;    /* account and store are ignored, see web_set_store */
+    struct live *live;             /* outlives the web; NULL: there is no /api/v1/live */
     /* Loop thread. ready: 0, or not, with why. */
     int (*ready)(void *arg, char *why, size_t size);
     int (*metrics)(void *arg, struct buf *text);
