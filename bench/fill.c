@@ -3,6 +3,8 @@
  * fill: makes an edge's spool full of made-up events, as a policy-proxy leaves it whose hub was away.
  *
  *   fill --spool DIR [--events 1000000] [--seed 1] [--days 1]     events spread over the last --days
+ *        [--ahead 0]     seconds by which all of them are later: to live push they are news while they are
+ * drained
  */
 #include "bench.h"
 
@@ -26,7 +28,7 @@ static void keep(struct spool *spool, int64_t ts_us, struct slice payload)
 int main(int argc, char **argv)
 {
     uint64_t events = (uint64_t)bench_number(argc, argv, "--events", 1000000), made = 0;
-    double days = bench_number(argc, argv, "--days", 1);
+    double days = bench_number(argc, argv, "--days", 1), ahead = bench_number(argc, argv, "--ahead", 0);
     struct spool_options options = {
         .journal = {.dir = bench_option(argc, argv, "--spool", NULL),
                     .max_bytes = UINT64_C(64) << 30,
@@ -39,14 +41,14 @@ int main(int argc, char **argv)
     struct spool *spool;
     struct err err = {0};
     if (options.journal.dir == NULL)
-        bench_die("usage: fill --spool DIR [--events N] [--seed N] [--days N]");
+        bench_die("usage: fill --spool DIR [--events N] [--seed N] [--days N] [--ahead SECONDS]");
     if (traffic_create(&traffic, (uint64_t)bench_number(argc, argv, "--seed", 1), 0) != 0)
         bench_die("out of memory");
     if (spool_open(&spool, &options, &err) != 0)
         bench_die("%s", err_detail(&err));
     /* No rhythm. A message makes more than one request, so that the last one comes before now. */
     double step_us = days * 86400 * 1e6 / (double)events;
-    int64_t ts_us = clock_real_us() - (int64_t)(days * 86400 * 1e6);
+    int64_t ts_us = clock_real_us() - (int64_t)((days * 86400 - ahead) * 1e6);
     while (made < events) {
         struct traffic_message message;
         ts_us += (int64_t)(traffic_pause(traffic) * step_us);

@@ -12,6 +12,7 @@ import pytest
 
 from harness import (
     FIXTURE, INGEST_KEY, LIMIT_S, READ_KEY, Hub, Load, PolicyClient, Proxy, assert_exactly_once, request, wait_until)
+from webapi import Browser, call
 from websocket import PING, Closed, Refused, WebSocket
 
 OTHER_KEY, OTHER_INGEST = "ma_" + "O" * 43, "ma_" + "P" * 43
@@ -336,3 +337,34 @@ def test_one_that_never_reads_costs_the_others_nothing(place, started):
         deaf.fd.settimeout(LIMIT_S)
         seen = Sum().until(deaf, lambda s: s.counts.get("requests", 0) >= len(load.answered))  # it reads after all
         assert seen.counts["requests"] == crowd.counted[0] == seen.of > len(seen.events)
+
+
+def test_a_person_looks_on_by_cookie_from_our_own_pages(hub, proxy, place, started):
+    other_proxy = started(Proxy(place / "other", hub, {"api_key": OTHER_INGEST})).ready()
+    browser = Browser(hub)
+    password = re.search(r"'admin' is made, with the password (\S+)", hub.log()).group(1)
+    assert browser.login("admin", password).status == 201
+    ours = {"Cookie": browser.cookie, "Origin": f"http://127.0.0.1:{hub.http_port}"}
+    assert answer_to(hub, {"Cookie": browser.cookie})[0] == 403  # no browser
+    assert answer_to(hub, {**ours, "Origin": "https://evil.example"})[0] == 403
+    assert answer_to(hub, {**ours, "Cookie": browser.cookie[:-1]})[0] == 401
+    assert answer_to(hub, ours, "?tenant=absent")[0] == 404
+    with connect(hub, ours) as everything, connect(hub, ours, "?tenant=other") as one:
+        for client in (everything, one):
+            client.send("{}")
+            assert hear(client)["type"] == "subscribed"
+        ask(proxy, 3)
+        ask(other_proxy, 2, recipient="c@example.net")
+        assert Sum().until(everything, lambda s: s.counts.get("requests", 0) >= 5).counts["requests"] == 5
+        assert Sum().until(one, lambda s: s.counts.get("requests", 0) >= 2).counts["requests"] == 2
+        assert browser.call("DELETE", "/api/v1/session").status in (200, 204)
+        assert closes_with(everything, 1008) == "the key or the session is over"
+
+
+def test_who_looks_on_keeps_nobody_out(place, started):
+    hub = started(Hub(place / "hub", {"http_connections_per_address": 2, "http_connections": 3})).ready()
+    hub.load(KEYS)
+    with contextlib.ExitStack() as clients:
+        for _ in range(6):
+            clients.enter_context(look_on(hub))
+        assert call(hub, "POST", "/api/v1/query", body={"measures": ["requests"], "since": "1h"}).status == 200

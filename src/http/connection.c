@@ -19,6 +19,7 @@ static void on_closed(struct channel *channel)
     if (connection->next != NULL)
         connection->next->prev = connection->prev;
     http->counters->connections = --http->open;
+    http->sockets -= connection->is_socket;
     if (connection->speaker != NULL)
         connection->protocol->fini(connection);
     free(connection);
@@ -95,9 +96,9 @@ static unsigned excess(const struct connection *connection)
 {
     const struct http *http = connection->http;
     const struct ip *peer = &connection->channel.conn.peer;
-    unsigned same = 0, all = http->open;
+    unsigned same = 0, all = http->open - http->sockets;
     for (const struct connection *other = http->connections; other != NULL; other = other->next)
-        same += ip_compare(&other->channel.conn.peer, peer) == 0;
+        same += !other->is_socket && ip_compare(&other->channel.conn.peer, peer) == 0;
     all -= all < http->options.max_connections ? all : http->options.max_connections;
     same -= same < http->options.max_per_address ? same : http->options.max_per_address;
     return all > same ? all : same;

@@ -168,7 +168,9 @@ bool frames_closed(const struct frames *frames)
 
 size_t frames_waiting(const struct frames *frames)
 {
-    return wslay_event_get_queued_msg_length(frames->wslay) + frames->out.n;
+    /* What was queued behind a close is never sent. */
+    size_t queued = frames_closed(frames) ? 0 : wslay_event_get_queued_msg_length(frames->wslay);
+    return queued + frames->out.n;
 }
 
 void frames_take(struct frames *frames, struct buf *empty)

@@ -68,7 +68,9 @@ struct http_reply {
 };
 
 /* A WebSocket (RFC 6455), since the handler of an HTTP_UPGRADE route said 101. The client is pinged each
- * ping_ms and ended when nothing was heard of it in the meantime, or when it takes nothing for reply_ms. Text
+ * ping_ms and ended when nothing was heard of it in the meantime, or when it takes nothing for reply_ms. It
+ * is none of max_connections and max_per_address any more: behind a proxy all come from one address, and
+ * those that look on for hours must not keep out those that ask; the owner bounds how many there are. Text
  * messages only, their bounds in frames.h; no extensions. All of it on the loop thread. */
 struct http_socket;
 struct http_socket_calls {

@@ -88,6 +88,7 @@ struct connection {
     struct ticker *deadline;
     const struct protocol *protocol; /* known when there is a speaker */
     void *speaker;                   /* the protocol's own; NULL: none yet */
+    bool is_socket;                  /* a WebSocket: whoever owns those bounds them */
 };
 
 struct http {
@@ -105,7 +106,7 @@ struct http {
     bool closing;
     char room[CHANNEL_READ_BYTES];
     struct http_counters *counters;
-    unsigned open;
+    unsigned open, sockets; /* sockets: of those that are open */
 };
 
 extern const struct protocol h1_protocol; /* h1.c: HTTP/1.1 */

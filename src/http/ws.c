@@ -15,7 +15,8 @@ enum {
     OUT_BYTES = 64 * 1024,
     WAITING_BYTES = HTTP_SOCKET_BYTES + OUT_BYTES + 16 * 1024,
     LINGER_BYTES = 1024 * 1024,
-    KERNEL_BYTES = 64 * 1024, /* that wait there; by itself it would take megabytes of a client that reads none */
+    KERNEL_BYTES =
+        64 * 1024, /* that wait there; by itself it would take megabytes of a client that reads none */
 };
 
 /*  state     what happens                                        what ends it
@@ -268,6 +269,8 @@ int ws_take_over(struct connection *connection, struct exchange *exchange, struc
     if (rc != 0)
         return rc;
     exchange->reply.socket = NULL; /* the owner is the socket's now */
+    connection->is_socket = true;
+    connection->http->sockets++;
     connection->protocol = &ws_protocol;
     connection->speaker = socket;
     int kernel_bytes = KERNEL_BYTES;

@@ -49,7 +49,10 @@ static void on_text(void *owner, struct slice text)
     struct world *w = owner;
     if (slice_equal(text, SLICE("flood")))
         flood(w);
-    else if (slice_equal(text, SLICE("leave")))
+    else if (slice_equal(text, SLICE("speak and leave"))) {
+        (void)!http_socket_send(w->socket, SLICE("never sent, for a close goes first"));
+        http_socket_close(w->socket, HTTP_SOCKET_POLICY, "as you wish");
+    } else if (slice_equal(text, SLICE("leave")))
         http_socket_close(w->socket, HTTP_SOCKET_POLICY, "as you wish");
     else
         (void)!http_socket_send(w->socket, text);
@@ -245,11 +248,17 @@ static void who_breaks_the_protocol_hears_why(void **state)
         size_t n;
         int first, code;
     } cases[] = {
-        {"x", 1, FIN | RSV1 | TEXT, 1002},  {"x", 1, FIN | 3, 1002},
-        {"x", 1, FIN | MORE, 1002},         {"x", 1, PING, 0},
-        {"\xff", 1, FIN | TEXT, 1007},      {"x", 1, FIN | BINARY, 1003},
-        {large, 16385, FIN | TEXT, 1009},   {"\x03", 1, FIN | CLOSE, 0},
-        {"\x03\xe7", 2, FIN | CLOSE, 1002}, {"leave", 5, FIN | TEXT, 1008},
+        {"x", 1, FIN | RSV1 | TEXT, 1002},
+        {"x", 1, FIN | 3, 1002},
+        {"x", 1, FIN | MORE, 1002},
+        {"x", 1, PING, 0},
+        {"\xff", 1, FIN | TEXT, 1007},
+        {"x", 1, FIN | BINARY, 1003},
+        {large, 16385, FIN | TEXT, 1009},
+        {"\x03", 1, FIN | CLOSE, 0},
+        {"\x03\xe7", 2, FIN | CLOSE, 1002},
+        {"leave", 5, FIN | TEXT, 1008},
+        {"speak and leave", 15, FIN | TEXT, 1008},
     };
     struct world w;
     memset(large, 'x', sizeof large);

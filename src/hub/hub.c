@@ -298,7 +298,7 @@ static int prepare_files(struct hub *hub, struct err *err)
     if (rc == 0)
         rc = process_raise_descriptors(s->max_sessions + DESCRIPTORS_BESIDES +
                                            (s->policy_listen[0] != '\0' ? DIRECT_CONNECTIONS : 0) +
-                                           (has_web(s) ? s->http_connections : 0),
+                                           (has_web(s) ? s->http_connections + s->live_clients : 0),
                                        err);
     if (rc == 0)
         rc = process_become(s->user, err);
