@@ -71,7 +71,7 @@ def test_scopes(hub):
     assert call(hub, "POST", "/api/v1/domains", READ_KEY, domain).problem(403)["code"] == "denied"
     assert call(hub, "POST", "/api/v1/domains", MANAGE_KEY, domain).status == 201
     assert "new.example" in call(hub, "GET", "/api/v1/domains").body.decode()
-    assert call(hub, "DELETE", "/api/v1/domains?name=new.example", MANAGE_KEY).status == 200
+    assert call(hub, "DELETE", "/api/v1/domains/new.example", MANAGE_KEY).status == 200
     call(hub, "POST", "/api/v1/query", INGEST_KEY, QUESTION).problem(403)
     call(hub, "GET", "/api/v1/status", MANAGE_KEY).problem(403)  # for the operator, at the control socket
     call(hub, "POST", "/api/v1/tenants", MANAGE_KEY, {"name": "mine"}).problem(403)
@@ -137,8 +137,8 @@ def test_tenants_never_see_each_other(hub):
                        ("apikeys", {"name": "k", "scopes": ["read"], "tenant": "NAME"})):
         assert alike("POST", f"/api/v1/{noun}", body) == 404
         assert alike("POST", f"/api/v1/{noun}?tenant=NAME", body) == 404
-    for path in ("/api/v1/domains?tenant=NAME&name=example.net", "/api/v1/edges?tenant=NAME&id=x",
-                 "/api/v1/apikeys?tenant=NAME&name=readers"):
+    for path in ("/api/v1/domains/example.net?tenant=NAME", "/api/v1/edges/x?tenant=NAME",
+                 "/api/v1/apikeys/readers?tenant=NAME"):
         assert alike("DELETE", path) == 404
     assert call(hub, "GET", "/api/v1/domains", OTHER_KEY).json()["rows"][0]["name"] == "example.net"
 

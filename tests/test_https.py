@@ -329,3 +329,15 @@ def test_sigterm_ends_idle_connections(hub):
         assert not silent.recv(1)
     assert hub.process.wait(LIMIT_S) == 0, hub.log()
     assert time.monotonic() - began < 30
+
+
+def test_a_persons_cookie_is_for_this_host_and_tls_alone(hub):
+    password = hub.cli("user", "reset").stdout.strip()
+    reply = call(hub, "POST", "/api/v1/session", None, {"name": "admin", "password": password}, connection=Secure)
+    cookie = reply.fields["set-cookie"]
+    assert cookie.startswith("__Host-session=") and cookie.endswith("; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure")
+    fields = {"Cookie": cookie.split(";")[0]}
+    assert call(hub, "GET", "/api/v1/session", None, fields=fields, connection=Secure).json()["user"] == "admin"
+    call(hub, "GET", "/api/v1/session", None, fields=fields).problem(401)
+    fields["Cookie"] = fields["Cookie"].removeprefix("__Host-")  # what a plain page could have set
+    call(hub, "GET", "/api/v1/session", None, fields=fields, connection=Secure).problem(401)

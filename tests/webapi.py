@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """webapi: speaks to a hub's HTTP API as strict clients, browsers and hostile peers do. What goes through call() and
-Browser is whole requests and replies of the API; Raw is a connection that sends any bytes."""
+Browser is held against the API's description (contract.py); Raw is a connection that sends any bytes."""
 import contextlib
 import json
 import re
 import socket
 
+import contract
 from harness import READ_KEY
 
 
@@ -92,7 +93,9 @@ def call(hub, method, path, key=READ_KEY, body=None, fields=None, address="127.0
     lines = {name: value for name, value in (lines | (fields or {})).items() if value is not None}
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
     with connection(hub, head.encode() + data, address) as raw:
-        return raw.reply(head=method == "HEAD")
+        reply = raw.reply(head=method == "HEAD")
+    contract.check(method, path, data, lines, reply)
+    return reply
 
 
 class Browser:

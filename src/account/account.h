@@ -15,6 +15,7 @@ enum {
     ACCOUNT_NAME_BYTES = 128,
     ACCOUNT_KEY_TEXT_BYTES = 64, /* an API key's text with its NUL */
     ACCOUNT_KEY_ADDRESSES = 64,
+    ACCOUNT_COMMENT_BYTES = 255, /* without its NUL; one line of UTF-8 */
 };
 
 enum scope { SCOPE_INGEST = 1, SCOPE_READ = 2, SCOPE_MANAGE = 4 };
@@ -58,7 +59,7 @@ struct account_key {
 };
 struct account_edge {
     uint32_t tenant;
-    const char *id;
+    const char *id, *comment;
     char curve_key[41];
     int64_t first_seen_us;
 };
@@ -68,6 +69,8 @@ MUST_CHECK int account_tenant_add(struct account *a, const char *name, uint32_t 
 MUST_CHECK int account_tenant_find(struct account *a, const char *name, uint32_t *id, struct err *err);
 /* name takes ACCOUNT_NAME_BYTES. */
 MUST_CHECK int account_tenant_name(struct account *a, uint32_t id, char *name, struct err *err);
+/* ERR_EXISTS, ERR_INVALID. */
+MUST_CHECK int account_tenant_rename(struct account *a, uint32_t id, const char *name, struct err *err);
 MUST_CHECK int account_tenant_remove(struct account *a, uint32_t id,
                                      struct err *err); /* with all that is its own */
 MUST_CHECK int account_tenant_list(struct account *a, int (*row)(void *, const struct account_tenant *),
@@ -77,6 +80,10 @@ MUST_CHECK int account_domain_add(struct account *a, const struct account_domain
 /* Adds it or changes what is there; *changed says whether anything did. */
 MUST_CHECK int account_domain_put(struct account *a, const struct account_domain *domain, bool *changed,
                                   struct err *err);
+/* Hands out the one. ERR_NOT_FOUND. So do the others' _get. */
+MUST_CHECK int account_domain_get(struct account *a, uint32_t tenant, const char *name,
+                                  int (*row)(void *, const struct account_domain *), void *arg,
+                                  struct err *err);
 MUST_CHECK int account_domain_remove(struct account *a, uint32_t tenant, const char *name, struct err *err);
 MUST_CHECK int account_domain_list(struct account *a, uint32_t tenant /* 0: all */,
                                    int (*row)(void *, const struct account_domain *), void *arg,
@@ -84,6 +91,9 @@ MUST_CHECK int account_domain_list(struct account *a, uint32_t tenant /* 0: all 
 
 MUST_CHECK int account_network_add(struct account *a, const struct account_network *network, struct err *err);
 MUST_CHECK int account_network_put(struct account *a, const struct account_network *network, bool *changed,
+                                   struct err *err);
+MUST_CHECK int account_network_get(struct account *a, uint32_t tenant, struct ip_prefix prefix,
+                                   int (*row)(void *, const struct account_network *), void *arg,
                                    struct err *err);
 MUST_CHECK int account_network_remove(struct account *a, uint32_t tenant, struct ip_prefix prefix,
                                       struct err *err);
@@ -98,6 +108,12 @@ MUST_CHECK int account_key_add(struct account *a, const struct account_key *key,
 /* The tenant's live key of that name; out->name is NULL. ERR_NOT_FOUND. */
 MUST_CHECK int account_key_find(struct account *a, uint32_t tenant, const char *name, struct account_key *out,
                                 struct err *err);
+/* tenant 0: whosever it is. */
+MUST_CHECK int account_key_get(struct account *a, uint32_t tenant, uint32_t id,
+                               int (*row)(void *, const struct account_key *), void *arg, struct err *err);
+/* Gives the key with that id of that tenant, if it is live, another name, expiry and addresses.
+ * ERR_NOT_FOUND, ERR_EXISTS, ERR_INVALID. */
+MUST_CHECK int account_key_change(struct account *a, const struct account_key *key, struct err *err);
 MUST_CHECK int account_key_revoke(struct account *a, uint32_t tenant, uint32_t id, struct err *err);
 MUST_CHECK int account_key_list(struct account *a, uint32_t tenant,
                                 int (*row)(void *, const struct account_key *), void *arg, struct err *err);
@@ -118,6 +134,10 @@ MUST_CHECK int account_edge_pin(struct account *a, uint32_t tenant, const char *
                                 const char *curve_key_z85, int64_t now_us, struct err *err);
 MUST_CHECK int account_edge_list(struct account *a, uint32_t tenant,
                                  int (*row)(void *, const struct account_edge *), void *arg, struct err *err);
+MUST_CHECK int account_edge_get(struct account *a, uint32_t tenant, const char *edge,
+                                int (*row)(void *, const struct account_edge *), void *arg, struct err *err);
+MUST_CHECK int account_edge_comment(struct account *a, uint32_t tenant, const char *edge, const char *comment,
+                                    struct err *err);
 MUST_CHECK int account_edge_forget(struct account *a, uint32_t tenant, const char *edge,
                                    struct err *err); /* unpins */
 
@@ -171,6 +191,22 @@ MUST_CHECK int account_session_list(struct account *a, uint32_t user,
                                     const struct account_session_limits *limits, int64_t now_us,
                                     int (*row)(void *, const struct account_session *), void *arg,
                                     struct err *err);
+
+/* What a creating request was answered, kept for a day for who sends it again; of one tenant (0: the
+ * operator) the latest ACCOUNT_ANSWERS. key and request are hashes; the answer is sealed by who keeps it. */
+enum { ACCOUNT_ANSWERS = 1000 };
+struct account_answer {
+    uint32_t tenant;
+    unsigned char key[32], request[32];
+    int status;
+    struct slice answer;
+};
+/* Hands out the answer of wanted's tenant and key. ERR_NOT_FOUND, with err left alone: there is none. */
+MUST_CHECK int account_answer_find(struct account *a, const struct account_answer *wanted, int64_t now_us,
+                                   int (*row)(void *, const struct account_answer *), void *arg,
+                                   struct err *err);
+MUST_CHECK int account_answer_keep(struct account *a, const struct account_answer *answer, int64_t now_us,
+                                   struct err *err);
 
 /* One line into the audit table: who did what. */
 MUST_CHECK int account_audit(struct account *a, uint32_t tenant, const char *actor, const char *action,

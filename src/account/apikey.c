@@ -57,6 +57,18 @@ static int check_key(const struct account_key *key, struct err *err)
     return 0;
 }
 
+static int add_addresses(struct account *a, uint32_t id, const struct account_key *key, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < key->address_count; i++)
+        rc = db_run(a, NULL, err,
+                    "INSERT INTO apikey_address (apikey, net, bits) VALUES ($1, $2, $3)"
+                    " ON CONFLICT DO NOTHING",
+                    DB_ARGS(INT(id), BLOB(key->addresses[i].net.b, sizeof key->addresses[i].net.b),
+                            INT(key->addresses[i].bits)));
+    return rc;
+}
+
 struct addition {
     const struct account_key *key;
     const uint8_t *hash;
@@ -75,13 +87,7 @@ static int add_rows(struct account *a, void *arg, struct err *err)
     if (rc == ERR_EXISTS)
         return err_set(err, rc, "the tenant has a key '%s' already, or this key is in use", key->name);
     addition->id = (uint32_t)sqlite3_last_insert_rowid(a->db);
-    for (size_t i = 0; rc == 0 && i < key->address_count; i++)
-        rc = db_run(a, NULL, err,
-                    "INSERT INTO apikey_address (apikey, net, bits) VALUES ($1, $2, $3)"
-                    " ON CONFLICT DO NOTHING",
-                    DB_ARGS(INT(addition->id), BLOB(key->addresses[i].net.b, sizeof key->addresses[i].net.b),
-                            INT(key->addresses[i].bits)));
-    return rc;
+    return rc != 0 ? rc : add_addresses(a, addition->id, key, err);
 }
 
 int account_key_add(struct account *a, const struct account_key *key, const char *given, char *secret,
@@ -105,13 +111,41 @@ int account_key_add(struct account *a, const struct account_key *key, const char
     return rc;
 }
 
+static int no_live_key(uint32_t id, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "the tenant has no live key %u", id);
+}
+
+static int change_rows(struct account *a, void *arg, struct err *err)
+{
+    const struct account_key *key = arg;
+    int changes = 0;
+    int rc = db_run(a, &changes, err,
+                    "UPDATE apikey SET name = $3, expires_us = $4"
+                    " WHERE id = $2 AND tenant = $1 AND revoked_us = 0",
+                    DB_ARGS(INT(key->tenant), INT(key->id), TEXT(key->name), INT(key->expires_us)));
+    if (rc == ERR_EXISTS)
+        return err_set(err, rc, "the tenant has a key '%s' already", key->name);
+    if (rc == 0 && changes == 0)
+        return no_live_key(key->id, err);
+    if (rc == 0)
+        rc = db_run(a, NULL, err, "DELETE FROM apikey_address WHERE apikey = $1", DB_ARGS(INT(key->id)));
+    return rc != 0 ? rc : add_addresses(a, key->id, key, err);
+}
+
+int account_key_change(struct account *a, const struct account_key *key, struct err *err)
+{
+    int rc = check_key(key, err);
+    return rc != 0 ? rc : account_atomically(a, change_rows, (void *)(uintptr_t)key, err);
+}
+
 int account_key_revoke(struct account *a, uint32_t tenant, uint32_t id, struct err *err)
 {
     int changes = 0;
     int rc = db_run(a, &changes, err,
                     "UPDATE apikey SET revoked_us = $3 WHERE id = $2 AND tenant = $1 AND revoked_us = 0",
                     DB_ARGS(INT(tenant), INT(id), INT(clock_real_us())));
-    return rc == 0 && changes == 0 ? err_set(err, ERR_NOT_FOUND, "the tenant has no live key %u", id) : rc;
+    return rc == 0 && changes == 0 ? no_live_key(id, err) : rc;
 }
 
 static int read_addresses(struct account *a, struct account_key *key, struct err *err)
@@ -152,6 +186,20 @@ int account_key_list(struct account *a, uint32_t tenant, int (*row)(void *, cons
         rc = row(arg, &key);
     db_end(a, stmt);
     return rc == ERR_END ? 0 : rc;
+}
+
+int account_key_get(struct account *a, uint32_t tenant, uint32_t id,
+                    int (*row)(void *, const struct account_key *), void *arg, struct err *err)
+{
+    sqlite3_stmt *stmt;
+    struct account_key key;
+    int rc = db_begin(a, &stmt, err,
+                      "SELECT " KEY_COLUMNS " FROM apikey WHERE id = $2 AND ($1 = 0 OR tenant = $1)",
+                      DB_ARGS(INT(tenant), INT(id)));
+    if (rc == 0 && (rc = db_step(a, stmt, err)) == 0 && (rc = read_key(a, stmt, &key, err)) == 0)
+        rc = row(arg, &key);
+    db_end(a, stmt);
+    return rc == ERR_END ? err_set(err, ERR_NOT_FOUND, "there is no key %u", id) : rc;
 }
 
 int account_key_find(struct account *a, uint32_t tenant, const char *name, struct account_key *out,

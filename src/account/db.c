@@ -200,3 +200,14 @@ int db_check_name(const char *what, const char *name, size_t max_bytes, struct e
                 : err_set(err, ERR_INVALID, "%s must be 1 to %zu letters, digits, '.', '-' or '_'", what,
                           max_bytes);
 }
+
+int db_check_comment(const char *comment, struct err *err)
+{
+    struct slice s = slice_of(comment);
+    bool good = s.n <= ACCOUNT_COMMENT_BYTES && text_is_utf8(s);
+    for (size_t i = 0; good && i < s.n; i++)
+        good = (unsigned char)s.p[i] >= 0x20 && s.p[i] != 0x7f;
+    return good ? 0
+                : err_set(err, ERR_INVALID, "a comment has at most %d bytes of UTF-8 on one line",
+                          ACCOUNT_COMMENT_BYTES);
+}

@@ -11,7 +11,7 @@
 
 #include <sqlite3.h>
 
-enum { DB_STATEMENTS = 48, DB_BUSY_MS = 5000 };
+enum { DB_STATEMENTS = 80, DB_BUSY_MS = 5000 };
 
 struct db_slot {
     const char *sql; /* a literal: compared by address */
@@ -66,5 +66,6 @@ void db_prefix(sqlite3_stmt *stmt, int net_column, int bits_column, struct ip_pr
 
 /* Checks shared by the nouns: ERR_INVALID with what is allowed. what: "tenant name". */
 MUST_CHECK int db_check_name(const char *what, const char *name, size_t max_bytes, struct err *err);
+MUST_CHECK int db_check_comment(const char *comment, struct err *err);
 
 #endif

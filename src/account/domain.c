@@ -86,6 +86,35 @@ int account_domain_remove(struct account *a, uint32_t tenant, const char *name_g
     return rc == 0 && changes == 0 ? err_set(err, ERR_NOT_FOUND, "the tenant has no domain '%s'", name) : rc;
 }
 
+static void read_domain(sqlite3_stmt *stmt, struct account_domain *out)
+{
+    *out = (struct account_domain){
+        .tenant = (uint32_t)sqlite3_column_int64(stmt, 0),
+        .name = db_text(stmt, 1),
+        .kind = sqlite3_column_int(stmt, 2) == DOMAIN_RELAYED ? DOMAIN_RELAYED : DOMAIN_OWN,
+        .subdomains = sqlite3_column_int(stmt, 3) != 0,
+    };
+}
+
+int account_domain_get(struct account *a, uint32_t tenant, const char *name_given,
+                       int (*row)(void *, const struct account_domain *), void *arg, struct err *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    struct account_domain domain;
+    char name[RULES_DOMAIN_BYTES + 1];
+    int rc = canonical(name_given, name, err);
+    if (rc == 0)
+        rc = db_begin(a, &stmt, err,
+                      "SELECT tenant, name, kind, subdomains FROM domain WHERE tenant = $1 AND name = $2",
+                      DB_ARGS(INT(tenant), TEXT(name)));
+    if (rc == 0 && (rc = db_step(a, stmt, err)) == 0) {
+        read_domain(stmt, &domain);
+        rc = row(arg, &domain);
+    }
+    db_end(a, stmt);
+    return rc == ERR_END ? err_set(err, ERR_NOT_FOUND, "the tenant has no domain '%s'", name) : rc;
+}
+
 int account_domain_list(struct account *a, uint32_t tenant, int (*row)(void *, const struct account_domain *),
                         void *arg, struct err *err)
 {
@@ -95,12 +124,8 @@ int account_domain_list(struct account *a, uint32_t tenant, int (*row)(void *, c
                       " ORDER BY tenant, name",
                       DB_ARGS(INT(tenant)));
     while (rc == 0 && (rc = db_step(a, stmt, err)) == 0) {
-        struct account_domain domain = {
-            .tenant = (uint32_t)sqlite3_column_int64(stmt, 0),
-            .name = db_text(stmt, 1),
-            .kind = sqlite3_column_int(stmt, 2) == DOMAIN_RELAYED ? DOMAIN_RELAYED : DOMAIN_OWN,
-            .subdomains = sqlite3_column_int(stmt, 3) != 0,
-        };
+        struct account_domain domain;
+        read_domain(stmt, &domain);
         rc = row(arg, &domain);
     }
     db_end(a, stmt);

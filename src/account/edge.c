@@ -56,25 +56,66 @@ int account_edge_pin(struct account *a, uint32_t tenant, const char *edge, const
     return rc == ERR_NOT_FOUND ? account_atomically(a, pin_now, &pin, err) : rc;
 }
 
+static void read_edge(sqlite3_stmt *stmt, struct account_edge *out)
+{
+    *out = (struct account_edge){
+        .tenant = (uint32_t)sqlite3_column_int64(stmt, 0),
+        .id = db_text(stmt, 1),
+        .first_seen_us = sqlite3_column_int64(stmt, 3),
+        .comment = db_text(stmt, 4),
+    };
+    (void)snprintf(out->curve_key, sizeof out->curve_key, "%s", db_text(stmt, 2));
+}
+
 int account_edge_list(struct account *a, uint32_t tenant, int (*row)(void *, const struct account_edge *),
                       void *arg, struct err *err)
 {
     sqlite3_stmt *stmt;
-    int rc = db_begin(a, &stmt, err,
-                      "SELECT tenant, id, curve_key, first_seen_us FROM edge WHERE $1 = 0 OR tenant = $1"
-                      " ORDER BY id, tenant",
-                      DB_ARGS(INT(tenant)));
+    int rc =
+        db_begin(a, &stmt, err,
+                 "SELECT tenant, id, curve_key, first_seen_us, comment FROM edge WHERE $1 = 0 OR tenant = $1"
+                 " ORDER BY id, tenant",
+                 DB_ARGS(INT(tenant)));
     while (rc == 0 && (rc = db_step(a, stmt, err)) == 0) {
-        struct account_edge edge = {
-            .tenant = (uint32_t)sqlite3_column_int64(stmt, 0),
-            .id = db_text(stmt, 1),
-            .first_seen_us = sqlite3_column_int64(stmt, 3),
-        };
-        (void)snprintf(edge.curve_key, sizeof edge.curve_key, "%s", db_text(stmt, 2));
+        struct account_edge edge;
+        read_edge(stmt, &edge);
         rc = row(arg, &edge);
     }
     db_end(a, stmt);
     return rc == ERR_END ? 0 : rc;
+}
+
+static int no_edge(const char *edge, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "the tenant has no edge '%s'", edge);
+}
+
+int account_edge_get(struct account *a, uint32_t tenant, const char *id,
+                     int (*row)(void *, const struct account_edge *), void *arg, struct err *err)
+{
+    sqlite3_stmt *stmt;
+    struct account_edge edge;
+    int rc = db_begin(a, &stmt, err,
+                      "SELECT tenant, id, curve_key, first_seen_us, comment FROM edge"
+                      " WHERE tenant = $1 AND id = $2",
+                      DB_ARGS(INT(tenant), TEXT(id)));
+    if (rc == 0 && (rc = db_step(a, stmt, err)) == 0) {
+        read_edge(stmt, &edge);
+        rc = row(arg, &edge);
+    }
+    db_end(a, stmt);
+    return rc == ERR_END ? no_edge(id, err) : rc;
+}
+
+int account_edge_comment(struct account *a, uint32_t tenant, const char *edge, const char *comment,
+                         struct err *err)
+{
+    int changes = 0;
+    int rc = db_check_comment(comment, err);
+    if (rc == 0)
+        rc = db_run(a, &changes, err, "UPDATE edge SET comment = $3 WHERE tenant = $1 AND id = $2",
+                    DB_ARGS(INT(tenant), TEXT(edge), TEXT(comment)));
+    return rc == 0 && changes == 0 ? no_edge(edge, err) : rc;
 }
 
 int account_edge_forget(struct account *a, uint32_t tenant, const char *edge, struct err *err)
@@ -82,5 +123,5 @@ int account_edge_forget(struct account *a, uint32_t tenant, const char *edge, st
     int changes = 0;
     int rc = db_run(a, &changes, err, "DELETE FROM edge WHERE tenant = $1 AND id = $2",
                     DB_ARGS(INT(tenant), TEXT(edge)));
-    return rc == 0 && changes == 0 ? err_set(err, ERR_NOT_FOUND, "the tenant has no edge '%s'", edge) : rc;
+    return rc == 0 && changes == 0 ? no_edge(edge, err) : rc;
 }

@@ -4,17 +4,6 @@
  */
 #include "db.h"
 
-enum { COMMENT_BYTES = 255 };
-
-static int check_comment(const char *comment, struct err *err)
-{
-    struct slice s = slice_of(comment);
-    bool good = s.n <= COMMENT_BYTES && text_is_utf8(s);
-    for (size_t i = 0; good && i < s.n; i++)
-        good = (unsigned char)s.p[i] >= 0x20 && s.p[i] != 0x7f;
-    return good ? 0 : err_set(err, ERR_INVALID, "a comment has at most 255 bytes of UTF-8 on one line");
-}
-
 static int exists(const struct ip_prefix *prefix, struct err *err)
 {
     char text[IP_TEXT_BYTES];
@@ -26,7 +15,7 @@ int account_network_add(struct account *a, const struct account_network *network
 {
     const char *comment = network->comment != NULL ? network->comment : "";
     const struct ip_prefix *prefix = &network->prefix;
-    int rc = check_comment(comment, err);
+    int rc = db_check_comment(comment, err);
     if (rc == 0)
         rc = db_run(a, NULL, err,
                     "INSERT INTO network (tenant, net, bits, trusted, comment) VALUES ($1, $2, $3, $4, $5)",
@@ -41,7 +30,7 @@ int account_network_put(struct account *a, const struct account_network *network
     int changes = 0;
     const char *comment = network->comment != NULL ? network->comment : "";
     const struct ip_prefix *prefix = &network->prefix;
-    int rc = check_comment(comment, err);
+    int rc = db_check_comment(comment, err);
     if (rc == 0)
         rc = db_run(a, &changes, err,
                     "INSERT INTO network (tenant, net, bits, trusted, comment) VALUES ($1, $2, $3, $4, $5)"
@@ -54,16 +43,46 @@ int account_network_put(struct account *a, const struct account_network *network
     return rc;
 }
 
+static int no_network(const struct ip_prefix *prefix, struct err *err)
+{
+    char text[IP_TEXT_BYTES];
+    ip_prefix_format(prefix, text);
+    return err_set(err, ERR_NOT_FOUND, "the tenant has no network %s", text);
+}
+
+static void read_network(sqlite3_stmt *stmt, struct account_network *out)
+{
+    *out = (struct account_network){
+        .tenant = (uint32_t)sqlite3_column_int64(stmt, 0),
+        .trusted = sqlite3_column_int(stmt, 3) != 0,
+        .comment = db_text(stmt, 4),
+    };
+    db_prefix(stmt, 1, 2, &out->prefix);
+}
+
+int account_network_get(struct account *a, uint32_t tenant, struct ip_prefix prefix,
+                        int (*row)(void *, const struct account_network *), void *arg, struct err *err)
+{
+    sqlite3_stmt *stmt;
+    struct account_network network;
+    int rc = db_begin(a, &stmt, err,
+                      "SELECT tenant, net, bits, trusted, comment FROM network"
+                      " WHERE tenant = $1 AND net = $2 AND bits = $3",
+                      DB_ARGS(INT(tenant), BLOB(prefix.net.b, sizeof prefix.net.b), INT(prefix.bits)));
+    if (rc == 0 && (rc = db_step(a, stmt, err)) == 0) {
+        read_network(stmt, &network);
+        rc = row(arg, &network);
+    }
+    db_end(a, stmt);
+    return rc == ERR_END ? no_network(&prefix, err) : rc;
+}
+
 int account_network_remove(struct account *a, uint32_t tenant, struct ip_prefix prefix, struct err *err)
 {
     int changes = 0;
-    char text[IP_TEXT_BYTES];
     int rc = db_run(a, &changes, err, "DELETE FROM network WHERE tenant = $1 AND net = $2 AND bits = $3",
                     DB_ARGS(INT(tenant), BLOB(prefix.net.b, sizeof prefix.net.b), INT(prefix.bits)));
-    if (rc != 0 || changes > 0)
-        return rc;
-    ip_prefix_format(&prefix, text);
-    return err_set(err, ERR_NOT_FOUND, "the tenant has no network %s", text);
+    return rc == 0 && changes == 0 ? no_network(&prefix, err) : rc;
 }
 
 int account_network_list(struct account *a, uint32_t tenant,
@@ -75,12 +94,8 @@ int account_network_list(struct account *a, uint32_t tenant,
                       " ORDER BY tenant, net, bits",
                       DB_ARGS(INT(tenant)));
     while (rc == 0 && (rc = db_step(a, stmt, err)) == 0) {
-        struct account_network network = {
-            .tenant = (uint32_t)sqlite3_column_int64(stmt, 0),
-            .trusted = sqlite3_column_int(stmt, 3) != 0,
-            .comment = db_text(stmt, 4),
-        };
-        db_prefix(stmt, 1, 2, &network.prefix);
+        struct account_network network;
+        read_network(stmt, &network);
         rc = row(arg, &network);
     }
     db_end(a, stmt);

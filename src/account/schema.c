@@ -162,7 +162,21 @@ static const char version_4[] = "CREATE TABLE user ("
                                 " seen_us INTEGER NOT NULL) STRICT;"
                                 "CREATE INDEX session_user ON session (user);" LIMITED("user", 10000);
 
-static const char *const steps[] = {version_1, version_2, version_3, version_4};
+/* Answers to creating requests that may come again. Owner 0 is the operator. */
+static const char version_5[] = "CREATE TABLE answer ("
+                                " tenant INTEGER NOT NULL,"
+                                " key BLOB NOT NULL,"
+                                " request BLOB NOT NULL CHECK (length(request) = 32),"
+                                " status INTEGER NOT NULL,"
+                                " answer BLOB NOT NULL,"
+                                " created_us INTEGER NOT NULL,"
+                                " PRIMARY KEY (tenant, key)) STRICT;"
+                                "CREATE INDEX answer_created ON answer (tenant, created_us);"
+                                "CREATE TRIGGER answer_tenant AFTER DELETE ON tenant"
+                                " BEGIN DELETE FROM answer WHERE tenant = OLD.id; END;"
+                                "ALTER TABLE edge ADD COLUMN comment TEXT NOT NULL DEFAULT '';";
+
+static const char *const steps[] = {version_1, version_2, version_3, version_4, version_5};
 enum { VERSION_NOW = sizeof steps / sizeof *steps };
 
 static int check_origin(struct account *a, int64_t version, struct err *err)

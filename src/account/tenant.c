@@ -46,6 +46,18 @@ int account_tenant_name(struct account *a, uint32_t id, char *name, struct err *
     return rc;
 }
 
+int account_tenant_rename(struct account *a, uint32_t id, const char *name, struct err *err)
+{
+    int changes = 0;
+    int rc = db_check_name("tenant name", name, ACCOUNT_NAME_BYTES - 1, err);
+    if (rc == 0)
+        rc = db_run(a, &changes, err, "UPDATE tenant SET name = $2 WHERE id = $1",
+                    DB_ARGS(INT(id), TEXT(name)));
+    if (rc == ERR_EXISTS)
+        return err_set(err, rc, "tenant '%s' exists already", name);
+    return rc == 0 && changes == 0 ? err_set(err, ERR_NOT_FOUND, "there is no tenant %u", id) : rc;
+}
+
 int account_tenant_remove(struct account *a, uint32_t id, struct err *err)
 {
     int changes = 0;

@@ -13,20 +13,31 @@ static const struct route {
     unsigned flags; /* of enum api_route_flags */
 } routes[] = {
     {"GET", "/api/v1/tenants", tenants_list, SCOPE_READ | SCOPE_MANAGE, 0},
-    {"POST", "/api/v1/tenants", tenants_add, 0, API_OPERATOR},
+    {"POST", "/api/v1/tenants", tenants_add, 0, API_OPERATOR | API_ONCE},
     {"GET", "/api/v1/tenants/*", tenants_get, SCOPE_READ | SCOPE_MANAGE, 0},
+    {"PATCH", "/api/v1/tenants/*", tenants_change, 0, API_OPERATOR},
     {"DELETE", "/api/v1/tenants/*", tenants_remove, 0, API_OPERATOR},
     {"GET", "/api/v1/domains", domains_list, SCOPE_READ | SCOPE_MANAGE, 0},
-    {"POST", "/api/v1/domains", domains_add, SCOPE_MANAGE, 0},
-    {"DELETE", "/api/v1/domains", domains_remove, SCOPE_MANAGE, 0},
+    {"POST", "/api/v1/domains", domains_add, SCOPE_MANAGE, API_ONCE},
+    {"GET", "/api/v1/domains/*", domains_get, SCOPE_READ | SCOPE_MANAGE, 0},
+    {"PATCH", "/api/v1/domains/*", domains_change, SCOPE_MANAGE, 0},
+    {"DELETE", "/api/v1/domains/*", domains_remove, SCOPE_MANAGE, 0},
     {"GET", "/api/v1/networks", networks_list, SCOPE_READ | SCOPE_MANAGE, 0},
-    {"POST", "/api/v1/networks", networks_add, SCOPE_MANAGE, 0},
-    {"DELETE", "/api/v1/networks", networks_remove, SCOPE_MANAGE, 0},
+    {"POST", "/api/v1/networks", networks_add, SCOPE_MANAGE, API_ONCE},
+    {"GET", "/api/v1/networks/*", networks_get, SCOPE_READ | SCOPE_MANAGE, 0},
+    {"PATCH", "/api/v1/networks/*", networks_change, SCOPE_MANAGE, 0},
+    {"DELETE", "/api/v1/networks/*", networks_remove, SCOPE_MANAGE, 0},
     {"GET", "/api/v1/apikeys", apikeys_list, SCOPE_MANAGE, 0},
-    {"POST", "/api/v1/apikeys", apikeys_add, SCOPE_MANAGE, 0},
-    {"DELETE", "/api/v1/apikeys", apikeys_remove, SCOPE_MANAGE, 0},
+    {"POST", "/api/v1/apikeys", apikeys_add, SCOPE_MANAGE, API_ONCE},
+    {"GET", "/api/v1/apikeys/*", apikeys_get, SCOPE_MANAGE, 0},
+    {"PATCH", "/api/v1/apikeys/*", apikeys_change, SCOPE_MANAGE, 0},
+    {"DELETE", "/api/v1/apikeys/*", apikeys_remove, SCOPE_MANAGE, 0},
     {"GET", "/api/v1/edges", edges_list, SCOPE_READ | SCOPE_MANAGE, 0},
-    {"DELETE", "/api/v1/edges", edges_remove, SCOPE_MANAGE, 0},
+    {"GET", "/api/v1/edges/*", edges_get, SCOPE_READ | SCOPE_MANAGE, 0},
+    {"GET", "/api/v1/edges/*/history", edges_history, SCOPE_READ | SCOPE_MANAGE, 0},
+    {"GET", "/api/v1/edges/*/settings", edges_settings, SCOPE_READ | SCOPE_MANAGE, 0},
+    {"PATCH", "/api/v1/edges/*/settings", edges_change, SCOPE_MANAGE, 0},
+    {"DELETE", "/api/v1/edges/*", edges_remove, SCOPE_MANAGE, 0},
     {"GET", "/api/v1/jobs", jobs_list, SCOPE_READ | SCOPE_MANAGE, 0},
     {"POST", "/api/v1/jobs", jobs_add, SCOPE_MANAGE, 0},
     {"GET", "/api/v1/jobs/*", jobs_get, SCOPE_READ | SCOPE_MANAGE, 0},
@@ -39,6 +50,7 @@ static const struct route {
     {"GET", "/api/v1/messages/*", messages_get, SCOPE_READ, 0},
     {"POST", "/api/v1/load", load_post, 0, API_OPERATOR},
     {"GET", "/api/v1/status", status_get, 0, API_OPERATOR},
+    {"GET", "/api/openapi.json", openapi_get, 0, API_OPEN},
     {"POST", "/api/v1/session", session_begin, 0, API_OPEN},
     {"GET", "/api/v1/session", session_get, 0, API_OPERATOR},
     {"DELETE", "/api/v1/session", session_end, 0, API_OPERATOR},
@@ -146,7 +158,10 @@ static int answer(struct api_call *call)
         rc = call_decode_name(call, part);
     if (rc == 0)
         rc = read_body(call, route);
-    return rc != 0 ? rc : route->handler(call);
+    if (rc != 0)
+        return rc;
+    bool once = (route->flags & API_ONCE) != 0 && call->request->idempotency_key.n > 0;
+    return once ? call_once(call, route->handler) : route->handler(call);
 }
 
 void api_reply_init(struct api_reply *reply, size_t body_bytes)
@@ -175,7 +190,6 @@ void api_handle(struct api_context *context, const struct api_request *request, 
                             .fields = &reply->fields,
                             .index = -1};
     buf_clear(&reply->body);
-    buf_clear(&reply->fields);
     int rc = answer(&call);
     if (rc != 0)
         problem_write(&call, rc);

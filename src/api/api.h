@@ -41,6 +41,7 @@ struct api_context {
     int (*edges)(void *arg, uint32_t tenant /* 0: all */, struct buf *json);
     /* There is a new job (0), or that one was cancelled; NULL offline, where jobs wait for the next start. */
     void (*jobs)(void *arg, uint64_t cancelled);
+    int (*edge_history)(void *arg, uint32_t tenant, const char *id, struct buf *json); /* ERR_NOT_FOUND */
     void *arg;
 };
 
@@ -79,7 +80,7 @@ struct api_reply {
 void api_reply_init(struct api_reply *reply, size_t body_bytes);
 void api_reply_fini(struct api_reply *reply);
 
-/* Always answers: fills what api_reply_init made. A 405 has its Allow. */
+/* Always answers: fills what api_reply_init made; fields that are there already stay. A 405 has its Allow. */
 void api_handle(struct api_context *context, const struct api_request *request, struct api_reply *reply);
 
 enum api_route_flags {
@@ -89,6 +90,7 @@ enum api_route_flags {
     API_STREAM = 8,   /* the handler may write the reply piece by piece: it holds no worker meanwhile */
     API_OPEN = 16,    /* for everybody: the caller is nobody */
     API_LOCAL = 32,   /* for the operator at this machine, not over HTTP */
+    API_ONCE = 64,    /* creates something in the account file alone: takes an Idempotency-Key */
 };
 
 /* For servers that judge method, path and framing themselves. */

@@ -16,6 +16,7 @@ struct world {
     struct api_context context;
     struct api_caller caller;
     struct api_reply reply;
+    const char *if_match, *if_none_match, *once;
     json_t *json; /* of the latest reply */
 };
 
@@ -32,6 +33,8 @@ static int setup(void **state)
     w->caller = (struct api_caller){.operator_ = true, .name = "test"};
     w->context.query_timeout_us = 60 * US_PER_SECOND;
     api_reply_init(&w->reply, 1 << 20);
+    w->if_match = "*";
+    w->if_none_match = w->once = "";
     *state = w;
     return 0;
 }
@@ -55,11 +58,14 @@ static json_t *ask(struct world *w, const char *method, const char *path, const 
                                   .method = slice_of(method),
                                   .path = slice_of(path),
                                   .body = slice_of(body),
-                                  .if_match = SLICE("*")};
+                                  .if_match = slice_of(w->if_match),
+                                  .if_none_match = slice_of(w->if_none_match),
+                                  .idempotency_key = slice_of(w->once)};
+    buf_clear(&w->reply.fields);
     api_handle(&w->context, &request, &w->reply);
     json_decref(w->json);
     w->json = json_loadb(w->reply.body.p, w->reply.body.n, JSON_REJECT_DUPLICATES, &error);
-    if (w->json == NULL)
+    if (w->json == NULL && w->reply.status != 304)
         fail_msg("%s %s: no JSON: %.*s", method, path, (int)w->reply.body.n, w->reply.body.p);
     return w->json;
 }
@@ -106,11 +112,11 @@ static void nouns_come_and_go(void **state)
     assert_string_equal(json_string_value(json_object_get(row, "comment")), "a \"b\"");
     assert_int_equal(rows(w, "/api/v1/apikeys"), 1);
     assert_null(memmem(w->reply.body.p, w->reply.body.n, "ma_", 3));
-    expect(w, 200, "DELETE", "/api/v1/domains?tenant=acme&name=example.com", "");
-    expect(w, 404, "DELETE", "/api/v1/domains?tenant=acme&name=example.com", "");
-    expect(w, 200, "DELETE", "/api/v1/networks?tenant=acme&prefix=192.0.2.0%2F24", "");
-    expect(w, 200, "DELETE", "/api/v1/apikeys?tenant=acme&name=edge", "");
-    expect(w, 404, "DELETE", "/api/v1/apikeys?tenant=acme&name=edge", "");
+    expect(w, 200, "DELETE", "/api/v1/domains/example.com?tenant=acme", "");
+    expect(w, 404, "DELETE", "/api/v1/domains/example.com?tenant=acme", "");
+    expect(w, 200, "DELETE", "/api/v1/networks/192.0.2.0%2F24?tenant=acme", "");
+    expect(w, 200, "DELETE", "/api/v1/apikeys/edge?tenant=acme", "");
+    expect(w, 404, "DELETE", "/api/v1/apikeys/edge?tenant=acme", "");
     expect(w, 200, "GET", "/api/v1/tenants/acme", "");
     expect(w, 200, "DELETE", "/api/v1/tenants/acme", "");
     expect(w, 404, "GET", "/api/v1/tenants/acme", "");
@@ -179,9 +185,9 @@ static void each_path_tells_its_methods(void **state)
         const char *path, *fields;
     } cases[] = {
         {"/api/v1/tenants", "Allow: GET, POST\r\n"},
-        {"/api/v1/tenants/acme", "Allow: GET, DELETE\r\n"},
-        {"/api/v1/edges?tenant=acme", "Allow: GET, DELETE\r\n"},
-        {"/api/v1/domains", "Allow: GET, POST, DELETE\r\n"},
+        {"/api/v1/tenants/acme", "Allow: GET, PATCH, DELETE\r\n"},
+        {"/api/v1/edges?tenant=acme", "Allow: GET\r\n"},
+        {"/api/v1/domains", "Allow: GET, POST\r\n"},
         {"/api/v1/query?", "Allow: POST\r\n"},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
@@ -192,6 +198,189 @@ static void each_path_tells_its_methods(void **state)
     expect(w, 404, "BREW", "/api/v1/nothing", "");
     assert_int_equal(w->reply.fields.n, 0);
     expect(w, 404, "BREW", "/api/v1/tenants/a/b", "");
+}
+
+static void take_tag(struct world *w, char tag[64])
+{
+    const char *field = memmem(w->reply.fields.p, w->reply.fields.n, "ETag: ", 6);
+    assert_non_null(field);
+    (void)snprintf(tag, 64, "%.34s", field + 6);
+    assert_true(tag[0] == '"' && tag[33] == '"');
+}
+
+static const struct {
+    const char *thing, *patch, *says; /* says: what the thing says of itself after the patch */
+} edits[] = {
+    {"/api/v1/domains/Example.com?tenant=acme", "{\"subdomains\":true}",
+     "\"kind\":\"own\",\"subdomains\":true"},
+    {"/api/v1/domains/example.com?tenant=acme", "{\"kind\":\"relayed\"}",
+     "\"kind\":\"relayed\",\"subdomains\":true"},
+    {"/api/v1/networks/192.0.2.0%2F24?tenant=acme", "{\"trusted\":false}",
+     "\"trusted\":false,\"comment\":\"office\""},
+    {"/api/v1/networks/192.0.2.0%2F24?tenant=acme", "{\"comment\":\"\"}",
+     "\"trusted\":false,\"comment\":\"\""},
+    {"/api/v1/apikeys/1", "{\"name\":\"new\",\"expires\":\"2999-01-01\"}", "\"name\":\"new\""},
+    {"/api/v1/apikeys/new?tenant=acme", "{\"addresses\":[\"192.0.2.1\"]}",
+     "\"addresses\":[\"192.0.2.1/32\"],\"expires\":\"2999"},
+    {"/api/v1/apikeys/1?tenant=acme", "{\"expires\":null}",
+     "\"addresses\":[\"192.0.2.1/32\"],\"expires\":null"},
+    {"/api/v1/edges/mx1/settings?tenant=acme", "{\"comment\":\"the old one\"}",
+     "\"comment\":\"the old one\""},
+    {"/api/v1/tenants/acme", "{\"name\":\"Acme\"}", "\"name\":\"Acme\""},
+};
+
+static void make_things(struct world *w)
+{
+    expect(w, 201, "POST", "/api/v1/tenants", "[\"acme\",\"other\"]");
+    expect(w, 201, "POST", "/api/v1/domains?tenant=acme", "{\"name\":\"example.com\"}");
+    expect(w, 201, "POST", "/api/v1/networks?tenant=acme",
+           "{\"prefix\":\"192.0.2.0/24\",\"comment\":\"office\"}");
+    expect(w, 201, "POST", "/api/v1/apikeys?tenant=acme", "{\"name\":\"k\",\"scopes\":[\"read\"]}");
+    assert_int_equal(
+        account_edge_pin(w->context.account, 1, "mx1", "1111111111111111111111111111111111111111", 1, NULL),
+        0);
+}
+
+static void nobody_overwrites_what_he_has_not_seen(void **state)
+{
+    struct world *w = *state;
+    char before[64], after[64];
+    make_things(w);
+    for (size_t i = 0; i < ARRAY_LENGTH(edits); i++) {
+        const char *thing = edits[i].thing;
+        w->if_match = "";
+        expect(w, 200, "GET", thing, "");
+        take_tag(w, before);
+        expect(w, 428, "PATCH", thing, edits[i].patch);
+        w->if_match = "\"something-else\"";
+        expect(w, 412, "PATCH", thing, edits[i].patch);
+        w->if_match = "no tag";
+        expect(w, 400, "PATCH", thing, edits[i].patch);
+        w->if_match = before;
+        expect(w, 200, "PATCH", thing, edits[i].patch);
+        take_tag(w, after);
+        assert_string_not_equal(before, after);
+        if (memmem(w->reply.body.p, w->reply.body.n, edits[i].says, strlen(edits[i].says)) == NULL)
+            fail_msg("%s: %.*s", edits[i].patch, (int)w->reply.body.n, w->reply.body.p);
+        expect(w, 412, "PATCH", thing, edits[i].patch);
+        w->if_none_match = after;
+        expect(w, 304, "GET", thing, "");
+        assert_int_equal(w->reply.body.n, 0);
+        w->if_none_match = before;
+        expect(w, 200, "GET", thing, "");
+        w->if_none_match = "";
+    }
+    w->if_match = before;
+    expect(w, 412, "DELETE", "/api/v1/domains/example.com?tenant=acme", "");
+    w->if_match = "";
+    expect(w, 200, "DELETE", "/api/v1/domains/example.com?tenant=acme", "");
+    expect(w, 404, "DELETE", "/api/v1/domains/example.com?tenant=acme", "");
+    expect(w, 200, "DELETE", "/api/v1/apikeys/1", "");
+    expect(w, 200, "GET", "/api/v1/apikeys/1", ""); /* revoked, and still known */
+    w->if_match = "*";
+    expect(w, 404, "PATCH", "/api/v1/apikeys/1", "{\"name\":\"again\"}");
+    expect(w, 404, "PATCH", "/api/v1/domains/nowhere.example?tenant=acme", "{}");
+}
+
+static void bad_changes_change_nothing(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *thing, *patch;
+        int status;
+    } cases[] = {
+        {"/api/v1/domains/example.com?tenant=acme", "{\"kind\":\"mine\"}", 400},
+        {"/api/v1/domains/example.com?tenant=acme", "{\"name\":\"b.example\"}", 400},
+        {"/api/v1/domains/example.com?tenant=acme", "[]", 400},
+        {"/api/v1/domains/example.com?tenant=acme", "", 400},
+        {"/api/v1/domains/example.com", "{}", 400},
+        {"/api/v1/domains/example.com?tenant=other", "{}", 404},
+        {"/api/v1/networks/192.0.2.0?tenant=acme", "{}", 404},
+        {"/api/v1/networks/192.0.2.1%2F24?tenant=acme", "{}", 400},
+        {"/api/v1/networks/192.0.2.0%2F24?tenant=acme", "{\"comment\":\"a\\nb\"}", 400},
+        {"/api/v1/apikeys/1", "{\"scopes\":[\"manage\"]}", 400},
+        {"/api/v1/apikeys/1", "{\"expires\":\"2001-01-01\"}", 400},
+        {"/api/v1/apikeys/1", "{\"name\":\"\"}", 400},
+        {"/api/v1/apikeys/1?tenant=other", "{}", 404},
+        {"/api/v1/apikeys/99", "{}", 404},
+        {"/api/v1/tenants/acme", "{\"name\":\"other\"}", 409},
+        {"/api/v1/tenants/nobody", "{\"name\":\"x\"}", 404},
+        {"/api/v1/edges/mx2/settings?tenant=acme", "{\"comment\":\"x\"}", 404},
+    };
+    char before[64], after[64];
+    make_things(w);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        bool there = cases[i].status != 404 && strchr(cases[i].thing, '?') != NULL;
+        if (there) {
+            expect(w, cases[i].status == 400 && strstr(cases[i].thing, "1%2F") ? 400 : 200, "GET",
+                   cases[i].thing, "");
+            if (w->reply.status == 200)
+                take_tag(w, before);
+            else
+                there = false;
+        }
+        expect(w, cases[i].status, "PATCH", cases[i].thing, cases[i].patch);
+        if (there) {
+            expect(w, 200, "GET", cases[i].thing, "");
+            take_tag(w, after);
+            assert_string_equal(before, after);
+        }
+    }
+}
+
+static void a_tenant_edits_what_it_may(void **state)
+{
+    struct world *w = *state;
+    make_things(w);
+    expect(w, 201, "POST", "/api/v1/apikeys?tenant=acme", "{\"name\":\"edge\",\"scopes\":[\"ingest\"]}");
+    w->caller = (struct api_caller){.tenant = 1, .scopes = SCOPE_READ | SCOPE_MANAGE, .name = "acme's"};
+    expect(w, 200, "PATCH", "/api/v1/apikeys/1", "{\"addresses\":[\"192.0.2.1\"]}");
+    expect(w, 403, "PATCH", "/api/v1/apikeys/2", "{\"expires\":null}"); /* more than it has */
+    w->caller.scopes |= SCOPE_INGEST;
+    expect(w, 200, "PATCH", "/api/v1/apikeys/2", "{\"expires\":null}");
+    expect(w, 403, "PATCH", "/api/v1/apikeys/2", "{\"addresses\":[\"192.0.2.1\"]}");
+    expect(w, 403, "PATCH", "/api/v1/tenants/acme", "{\"name\":\"x\"}");
+    w->caller.tenant = 2;
+    expect(w, 404, "PATCH", "/api/v1/apikeys/1", "{\"name\":\"x\"}");
+    expect(w, 404, "GET", "/api/v1/apikeys/1", "");
+    expect(w, 404, "GET", "/api/v1/edges/mx1", "");
+    expect(w, 404, "DELETE", "/api/v1/apikeys/1", "");
+}
+
+static void kept_open(struct world *w, char text[128])
+{
+    const char *key = json_string_value(json_object_get(w->json, "key"));
+    (void)snprintf(text, 128, "%s", key != NULL ? key : "");
+}
+
+static void what_comes_twice_is_done_once(void **state)
+{
+    struct world *w = *state;
+    char first[128], again[128];
+    static const char key[] = "{\"name\":\"k2\",\"scopes\":[\"read\"]}";
+    make_things(w);
+    w->once = "7b1f0a52-93a4-4b3e-8d0c-0a4d9c1c6f10";
+    expect(w, 201, "POST", "/api/v1/apikeys?tenant=acme", key);
+    kept_open(w, first);
+    assert_int_equal(w->reply.fields.n, 0);
+    expect(w, 201, "POST", "/api/v1/apikeys?tenant=acme", key);
+    kept_open(w, again);
+    assert_string_equal(first, again);
+    assert_int_equal(strlen(first), 46);
+    assert_true(slice_equal(buf_slice(&w->reply.fields), SLICE("Idempotency-Replayed: true\r\n")));
+    expect(w, 422, "POST", "/api/v1/apikeys?tenant=acme", "{\"name\":\"k3\",\"scopes\":[\"read\"]}");
+    expect(w, 422, "POST", "/api/v1/domains?tenant=acme", "{\"name\":\"b.example\"}");
+    w->once = "\"7b1f0a52-93a4-4b3e-8d0c-0a4d9c1c6f10\""; /* the same, as a structured field */
+    expect(w, 201, "POST", "/api/v1/apikeys?tenant=acme", key);
+    w->caller.name = "somebody else";
+    expect(w, 409, "POST", "/api/v1/apikeys?tenant=acme", key); /* whose key it isn't */
+    w->once = "short";
+    expect(w, 400, "POST", "/api/v1/tenants", "{\"name\":\"new\"}");
+    w->once = "8b1f0a52-93a4-4b3e-8d0c-0a4d9c1c6f10";
+    expect(w, 400, "POST", "/api/v1/tenants", "{\"name\":\"\"}");
+    expect(w, 201, "POST", "/api/v1/tenants", "{\"name\":\"new\"}"); /* a failure was not kept */
+    w->once = "";
+    expect(w, 409, "POST", "/api/v1/tenants", "{\"name\":\"new\"}");
 }
 
 static void arrays_are_all_or_nothing(void **state)
@@ -285,8 +474,8 @@ static void tenants_see_only_their_own(void **state)
     expect(w, 404, "GET", "/api/v1/domains?tenant=two", "");
     expect(w, 404, "GET", "/api/v1/tenants/two", "");
     expect(w, 404, "POST", "/api/v1/domains", "{\"tenant\":\"two\",\"name\":\"x.example\"}");
-    expect(w, 404, "DELETE", "/api/v1/domains?tenant=two&name=two.example", "");
-    expect(w, 404, "DELETE", "/api/v1/domains?name=two.example", "");
+    expect(w, 404, "DELETE", "/api/v1/domains/two.example?tenant=two", "");
+    expect(w, 404, "DELETE", "/api/v1/domains/two.example", "");
     expect(w, 403, "POST", "/api/v1/tenants", "{\"name\":\"three\"}");
     expect(w, 403, "DELETE", "/api/v1/tenants/one", "");
     expect(w, 403, "POST", "/api/v1/load", "{}");
@@ -404,6 +593,10 @@ int main(void)
         CASE(nouns_come_and_go),
         CASE(mistakes_are_problems),
         CASE(each_path_tells_its_methods),
+        CASE(nobody_overwrites_what_he_has_not_seen),
+        CASE(bad_changes_change_nothing),
+        CASE(a_tenant_edits_what_it_may),
+        CASE(what_comes_twice_is_done_once),
         CASE(arrays_are_all_or_nothing),
         CASE(fixtures_load_once),
         CASE(fixtures_fail_whole_and_say_where),

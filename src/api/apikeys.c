@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * apikeys: GET POST DELETE /api/v1/apikeys. A key's text is in the answer to its POST and never again.
+ * apikeys: GET POST /api/v1/apikeys, GET PATCH DELETE /api/v1/apikeys/ID, or /NAME?tenant= for a live one. A
+ * key's text is in the answer to its POST and never again.
  */
 #include "base/clock.h"
 #include "nouns.h"
 
 #include <sodium.h>
+#include <stdio.h>
 
 static const struct {
     const char *name;
@@ -147,7 +149,30 @@ int apikeys_list(struct api_call *call)
         rc = call_rows_begin(call);
     if (rc == 0)
         rc = account_key_list(call->context->account, tenant, apikey_row, call, &call->err);
-    return call_reply_failed(call, rc != 0 ? rc : call_rows_end(call));
+    if (rc == 0)
+        rc = call_rows_end(call);
+    return call_reply_failed(call, rc != 0 ? rc : call_tagged(call));
+}
+
+static int check_expiry(const struct field *item, int64_t expires_us)
+{
+    struct field member = field_member(item, "expires");
+    if (expires_us == 0 || expires_us > clock_real_us())
+        return 0;
+    return field_fail(&member, ERR_INVALID, "is in the past: the key would never be accepted");
+}
+
+/* Nobody hands out more than it has; and an address says whose mail a Postfix without an edge sends: not for
+ * a tenant to claim. */
+static int check_reach(struct api_call *call, const struct field *item, const struct account_key *key)
+{
+    const struct api_caller *caller = &call->request->caller;
+    if (!caller->operator_ && (key->scopes & ~caller->scopes) != 0)
+        return field_fail(item, ERR_DENIED, "the caller doesn't have these scopes itself");
+    if (!caller->operator_ && key->address_count > 0 && (key->scopes & SCOPE_INGEST) != 0)
+        return field_fail(item, ERR_DENIED,
+                          "only the operator fixes ingest keys to addresses, with mail-analytics apikey add");
+    return 0;
 }
 
 static int add_one(struct api_call *call, const struct field *item)
@@ -160,18 +185,10 @@ static int add_one(struct api_call *call, const struct field *item)
         rc = noun_tenant(call, item, &key.tenant);
     if (rc != 0)
         return rc;
-    if (key.expires_us != 0 && key.expires_us <= clock_real_us()) {
-        struct field member = field_member(item, "expires");
-        return field_fail(&member, ERR_INVALID, "is in the past: the key would never be accepted");
-    }
-    /* Nobody hands out more than it has. */
-    const struct api_caller *caller = &call->request->caller;
-    if (!caller->operator_ && (key.scopes & ~caller->scopes) != 0)
-        return field_fail(item, ERR_DENIED, "the caller doesn't have these scopes itself");
-    /* An address says whose mail a Postfix without an edge sends: not for a tenant to claim. */
-    if (!caller->operator_ && key.address_count > 0 && (key.scopes & SCOPE_INGEST) != 0)
-        return field_fail(item, ERR_DENIED,
-                          "only the operator fixes ingest keys to addresses, with mail-analytics apikey add");
+    if ((rc = check_expiry(item, key.expires_us)) != 0)
+        return rc;
+    if ((rc = check_reach(call, item, &key)) != 0)
+        return rc;
     rc = account_key_add(call->context->account, &key, given, secret, &key.id, &call->err);
     if (rc != 0)
         return field_blame(item, rc);
@@ -196,41 +213,103 @@ int apikeys_add(struct api_call *call)
     return rc != 0 ? rc : call_rows_end(call);
 }
 
-struct removal {
-    uint32_t tenant, id;
-};
-
-static int remove_one(struct account *a, const void *arg, struct err *err)
+/* From here on it is clear whose it is. */
+static int key_alone(void *arg, const struct account_key *key)
 {
-    const struct removal *removal = arg;
-    return account_key_revoke(a, removal->tenant, removal->id, err);
+    struct api_call *call = arg;
+    call->tenant = key->tenant;
+    return apikey_write(call, key, NULL);
 }
 
-/* ?id= or ?name=, into *id. */
-static int find_key(struct api_call *call, uint32_t tenant, char *text, size_t size, uint32_t *id)
+/* The key of the path, by its number or by the name of a live one; what isn't the caller's isn't there. */
+static int find_key(struct api_call *call, uint32_t *id)
 {
     struct account_key key;
     uint64_t number;
-    int rc = call_parameter(call, "id", text, size);
-    if (rc == 0) {
-        if (text_to_u64(slice_of(text), UINT32_MAX, &number) != 0)
-            return err_set(&call->err, ERR_INVALID, "?id= must be a number");
-        *id = (uint32_t)number;
-        return 0;
-    }
-    if (call_parameter(call, "name", text, size) != 0)
-        return err_set(&call->err, ERR_INVALID, "?id= or ?name= is missing");
-    rc = account_key_find(call->context->account, tenant, text, &key, &call->err);
-    *id = key.id;
+    bool named = text_to_u64(slice_of(call->name), UINT32_MAX, &number) != 0;
+    int rc = call->tenant != 0 ? 0 : call_tenant_parameter(call, named, &call->tenant);
+    if (rc == 0 && named)
+        rc = account_key_find(call->context->account, call->tenant, call->name, &key, &call->err);
+    *id = named ? key.id : (uint32_t)number;
     return rc;
+}
+
+static int write_one(struct api_call *call)
+{
+    uint32_t id;
+    int rc = find_key(call, &id);
+    return rc != 0 ? rc
+                   : account_key_get(call->context->account, call->tenant, id, key_alone, call, &call->err);
+}
+
+int apikeys_get(struct api_call *call)
+{
+    int rc = write_one(call);
+    return rc != 0 ? rc : call_tagged(call);
+}
+
+struct copy {
+    struct account_key key;
+    char name[ACCOUNT_NAME_BYTES];
+};
+
+static int keep_copy(void *arg, const struct account_key *key)
+{
+    struct copy *copy = arg;
+    copy->key = *key;
+    copy->key.name = copy->name;
+    return slice_to_string(slice_of(key->name), copy->name, sizeof copy->name);
+}
+
+static int read_changes(struct api_call *call, struct account_key *key)
+{
+    struct field root = field_root(call->body, &call->err);
+    int rc = field_object(&root, "name addresses expires");
+    if (rc == 0)
+        rc = field_text(&root, "name", key->name, &key->name);
+    if (rc == 0 && json_object_get(call->body, "addresses") != NULL)
+        rc = read_addresses(&root, key);
+    if (rc == 0 && json_object_get(call->body, "expires") != NULL) {
+        key->expires_us = 0;
+        rc = read_expires(&root, &key->expires_us);
+        if (rc == 0)
+            rc = check_expiry(&root, key->expires_us);
+    }
+    return rc != 0 ? rc : check_reach(call, &root, key);
+}
+
+static int change_one(struct api_call *call)
+{
+    uint32_t id;
+    struct copy copy;
+    struct account *account = call->context->account;
+    int rc = find_key(call, &id);
+    if (rc == 0)
+        rc = account_key_get(account, call->tenant, id, keep_copy, &copy, &call->err);
+    if (rc == 0)
+        rc = read_changes(call, &copy.key);
+    if (rc == 0)
+        rc = account_key_change(account, &copy.key, &call->err);
+    if (rc == 0) /* it may have a new name */
+        (void)snprintf(call->name, sizeof call->name, "%u", id);
+    return rc;
+}
+
+int apikeys_change(struct api_call *call)
+{
+    static const struct edit edit = {"apikey change", write_one, change_one, false};
+    return call_edit(call, &edit);
+}
+
+static int revoke_one(struct api_call *call)
+{
+    uint32_t id;
+    int rc = find_key(call, &id);
+    return rc != 0 ? rc : account_key_revoke(call->context->account, call->tenant, id, &call->err);
 }
 
 int apikeys_remove(struct api_call *call)
 {
-    char text[API_TEXT_BYTES];
-    struct removal removal;
-    int rc = call_tenant_parameter(call, true, &removal.tenant);
-    if (rc == 0)
-        rc = find_key(call, removal.tenant, text, sizeof text, &removal.id);
-    return rc != 0 ? rc : call_remove(call, "apikey remove", removal.tenant, text, remove_one, &removal);
+    static const struct edit edit = {"apikey remove", write_one, revoke_one, true};
+    return call_edit(call, &edit);
 }

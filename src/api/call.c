@@ -71,6 +71,11 @@ void call_set_scope(const struct api_call *call, uint32_t tenant, struct query *
     query->cancelled = call->request->cancelled;
 }
 
+int call_whose(struct api_call *call)
+{
+    return call_tenant_parameter(call, true, &call->tenant);
+}
+
 struct addition {
     struct api_call *call;
     const char *action;

@@ -22,7 +22,9 @@ struct api_call {
     struct buf *reply;         /* its body */
     struct buf *fields;        /* its fields: "Name: value\r\n"; a problem keeps them */
     struct err err;
-    uint32_t named; /* the tenant whose name is kept here */
+    uint32_t tenant; /* whose thing the path names, once a handler found that out */
+    uint64_t job;    /* that a change asked for */
+    uint32_t named;  /* the tenant whose name is kept here */
     char tenant_name[ACCOUNT_NAME_BYTES];
     long index;       /* of the item at fault in an array body; -1: none */
     unsigned retry_s; /* a problem says to try again after so many seconds; 0: doesn't */
@@ -32,17 +34,28 @@ struct api_call {
 int tenants_list(struct api_call *call);
 int tenants_get(struct api_call *call);
 int tenants_add(struct api_call *call);
+int tenants_change(struct api_call *call);
 int tenants_remove(struct api_call *call);
 int domains_list(struct api_call *call);
 int domains_add(struct api_call *call);
+int domains_get(struct api_call *call);
+int domains_change(struct api_call *call);
 int domains_remove(struct api_call *call);
 int networks_list(struct api_call *call);
 int networks_add(struct api_call *call);
+int networks_get(struct api_call *call);
+int networks_change(struct api_call *call);
 int networks_remove(struct api_call *call);
 int apikeys_list(struct api_call *call);
 int apikeys_add(struct api_call *call);
+int apikeys_get(struct api_call *call);
+int apikeys_change(struct api_call *call);
 int apikeys_remove(struct api_call *call);
 int edges_list(struct api_call *call);
+int edges_get(struct api_call *call);
+int edges_history(struct api_call *call);
+int edges_settings(struct api_call *call);
+int edges_change(struct api_call *call);
 int edges_remove(struct api_call *call);
 int jobs_list(struct api_call *call);
 int jobs_get(struct api_call *call);
@@ -56,6 +69,7 @@ int messages_list(struct api_call *call);
 int messages_get(struct api_call *call);
 int load_post(struct api_call *call);
 int status_get(struct api_call *call);
+int openapi_get(struct api_call *call);
 int session_begin(struct api_call *call);
 int session_get(struct api_call *call);
 int session_end(struct api_call *call);
@@ -95,9 +109,32 @@ MUST_CHECK int call_add(struct api_call *call, const char *action,
 MUST_CHECK int call_add_rows(struct api_call *call, const char *action,
                              int (*one)(struct api_call *call, const struct field *item));
 
-/* Removes by one(arg) and writes the audit line, in one transaction; replies {"removed":1}. */
+/* Removes what has no tag by one(arg) and writes the audit line, in one transaction; replies {"removed":1}.
+ */
 MUST_CHECK int call_remove(struct api_call *call, const char *action, uint32_t tenant, const char *what,
                            int (*one)(struct account *, const void *arg, struct err *), const void *arg);
+
+/* Whose thing call->name is, from ?tenant=, into call->tenant; the operator has to name one. */
+MUST_CHECK int call_whose(struct api_call *call);
+
+/* The reply is a representation of what can be edited: gives it its ETag, or 304 when the caller has it. */
+MUST_CHECK int call_tagged(struct api_call *call);
+/* Its ETag alone, after a change. */
+MUST_CHECK int call_tag(struct api_call *call);
+
+/* A change to the one thing that the path names, in one transaction with its audit line. What If-Match says
+ * has to hold; without it a change is refused (428) and a removal is not. Replies the thing with its ETag, or
+ * {"removed":1}. */
+struct edit {
+    const char *action;
+    int (*write)(struct api_call *call);  /* the thing as it is, into the reply; ERR_NOT_FOUND */
+    int (*change)(struct api_call *call); /* by call->body, or takes it away */
+    bool removes;
+};
+MUST_CHECK int call_edit(struct api_call *call, const struct edit *edit);
+
+/* A creating request that has an Idempotency-Key: done once (once.c). */
+MUST_CHECK int call_once(struct api_call *call, int (*handler)(struct api_call *call));
 
 /* Lists: begin, then before each row, then end. They write {"rows":[ … ]}. */
 MUST_CHECK int call_rows_begin(struct api_call *call);

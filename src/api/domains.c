@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * domains: GET POST DELETE /api/v1/domains.
+ * domains: GET POST /api/v1/domains, GET PATCH DELETE /api/v1/domains/NAME?tenant=.
  */
 #include "nouns.h"
 
@@ -67,7 +67,9 @@ int domains_list(struct api_call *call)
         rc = call_rows_begin(call);
     if (rc == 0)
         rc = account_domain_list(call->context->account, tenant, domain_row, call, &call->err);
-    return call_reply_failed(call, rc != 0 ? rc : call_rows_end(call));
+    if (rc == 0)
+        rc = call_rows_end(call);
+    return call_reply_failed(call, rc != 0 ? rc : call_tagged(call));
 }
 
 static int add_one(struct api_call *call, const struct field *item)
@@ -89,23 +91,64 @@ int domains_add(struct api_call *call)
     return call_add(call, "domain add", add_one);
 }
 
-struct removal {
-    uint32_t tenant;
-    const char *name;
-};
-
-static int remove_one(struct account *a, const void *arg, struct err *err)
+static int domain_alone(void *arg, const struct account_domain *domain)
 {
-    const struct removal *removal = arg;
-    return account_domain_remove(a, removal->tenant, removal->name, err);
+    return write_domain(arg, domain);
+}
+
+static int write_one(struct api_call *call)
+{
+    return account_domain_get(call->context->account, call->tenant, call->name, domain_alone, call,
+                              &call->err);
+}
+
+int domains_get(struct api_call *call)
+{
+    int rc = call_whose(call);
+    if (rc == 0)
+        rc = write_one(call);
+    return rc != 0 ? rc : call_tagged(call);
+}
+
+static int keep_settings(void *arg, const struct account_domain *domain)
+{
+    struct account_domain *kept = arg;
+    kept->kind = domain->kind;
+    kept->subdomains = domain->subdomains;
+    return 0;
+}
+
+static int change_one(struct api_call *call)
+{
+    bool changed;
+    struct account *account = call->context->account;
+    struct field root = field_root(call->body, &call->err);
+    struct account_domain domain = {.tenant = call->tenant, .name = call->name};
+    int rc = account_domain_get(account, domain.tenant, domain.name, keep_settings, &domain, &call->err);
+    if (rc == 0)
+        rc = field_object(&root, "kind subdomains");
+    if (rc == 0)
+        rc = read_kind(&root, &domain.kind);
+    if (rc == 0)
+        rc = field_bool(&root, "subdomains", domain.subdomains, &domain.subdomains);
+    return rc != 0 ? rc : account_domain_put(account, &domain, &changed, &call->err);
+}
+
+int domains_change(struct api_call *call)
+{
+    static const struct edit edit = {"domain change", write_one, change_one, false};
+    int rc = call_whose(call);
+    return rc != 0 ? rc : call_edit(call, &edit);
+}
+
+static int remove_one(struct api_call *call)
+{
+    return account_domain_remove(call->context->account, call->tenant, call->name, &call->err);
 }
 
 int domains_remove(struct api_call *call)
 {
-    char name[API_TEXT_BYTES];
-    struct removal removal = {0, name};
-    int rc = call_tenant_parameter(call, true, &removal.tenant);
-    if (rc == 0)
-        rc = call_parameter(call, "name", name, sizeof name);
-    return rc != 0 ? rc : call_remove(call, "domain remove", removal.tenant, name, remove_one, &removal);
+    static const struct edit edit = {"domain remove", write_one, remove_one, true};
+    int rc = call_whose(call);
+    return rc != 0 ? rc : call_edit(call, &edit);
 }

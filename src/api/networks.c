@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * networks: GET POST DELETE /api/v1/networks.
+ * networks: GET POST /api/v1/networks, GET PATCH DELETE /api/v1/networks/PREFIX?tenant= (with %2F).
  */
 #include "nouns.h"
 
@@ -64,7 +64,9 @@ int networks_list(struct api_call *call)
         rc = call_rows_begin(call);
     if (rc == 0)
         rc = account_network_list(call->context->account, tenant, network_row, call, &call->err);
-    return call_reply_failed(call, rc != 0 ? rc : call_rows_end(call));
+    if (rc == 0)
+        rc = call_rows_end(call);
+    return call_reply_failed(call, rc != 0 ? rc : call_tagged(call));
 }
 
 static int add_one(struct api_call *call, const struct field *item)
@@ -86,26 +88,82 @@ int networks_add(struct api_call *call)
     return call_add(call, "network add", add_one);
 }
 
-struct removal {
-    uint32_t tenant;
+static int network_alone(void *arg, const struct account_network *network)
+{
+    return write_network(arg, network);
+}
+
+static int read_path(struct api_call *call, struct ip_prefix *prefix)
+{
+    struct field place = {.err = &call->err, .path = "the path"};
+    return read_prefix(&place, call->name, prefix);
+}
+
+static int write_one(struct api_call *call)
+{
     struct ip_prefix prefix;
+    int rc = read_path(call, &prefix);
+    return rc != 0 ? rc
+                   : account_network_get(call->context->account, call->tenant, prefix, network_alone, call,
+                                         &call->err);
+}
+
+int networks_get(struct api_call *call)
+{
+    int rc = call_whose(call);
+    if (rc == 0)
+        rc = write_one(call);
+    return rc != 0 ? rc : call_tagged(call);
+}
+
+struct settings {
+    bool trusted;
+    char comment[ACCOUNT_COMMENT_BYTES + 1];
 };
 
-static int remove_one(struct account *a, const void *arg, struct err *err)
+static int keep_settings(void *arg, const struct account_network *network)
 {
-    const struct removal *removal = arg;
-    return account_network_remove(a, removal->tenant, removal->prefix, err);
+    struct settings *kept = arg;
+    kept->trusted = network->trusted;
+    return slice_to_string(slice_of(network->comment), kept->comment, sizeof kept->comment);
+}
+
+static int change_one(struct api_call *call)
+{
+    bool changed;
+    struct settings now;
+    struct account *account = call->context->account;
+    struct field root = field_root(call->body, &call->err);
+    struct account_network network = {.tenant = call->tenant};
+    int rc = read_path(call, &network.prefix);
+    if (rc == 0)
+        rc = account_network_get(account, call->tenant, network.prefix, keep_settings, &now, &call->err);
+    if (rc == 0)
+        rc = field_object(&root, "trusted comment");
+    if (rc == 0)
+        rc = field_bool(&root, "trusted", now.trusted, &network.trusted);
+    if (rc == 0)
+        rc = field_text(&root, "comment", now.comment, &network.comment);
+    return rc != 0 ? rc : account_network_put(account, &network, &changed, &call->err);
+}
+
+int networks_change(struct api_call *call)
+{
+    static const struct edit edit = {"network change", write_one, change_one, false};
+    int rc = call_whose(call);
+    return rc != 0 ? rc : call_edit(call, &edit);
+}
+
+static int remove_one(struct api_call *call)
+{
+    struct ip_prefix prefix;
+    int rc = read_path(call, &prefix);
+    return rc != 0 ? rc : account_network_remove(call->context->account, call->tenant, prefix, &call->err);
 }
 
 int networks_remove(struct api_call *call)
 {
-    char text[IP_TEXT_BYTES];
-    struct removal removal;
-    struct field place = {.err = &call->err, .path = "?prefix"};
-    int rc = call_tenant_parameter(call, true, &removal.tenant);
-    if (rc == 0)
-        rc = call_parameter(call, "prefix", text, sizeof text);
-    if (rc == 0)
-        rc = read_prefix(&place, text, &removal.prefix);
-    return rc != 0 ? rc : call_remove(call, "network remove", removal.tenant, text, remove_one, &removal);
+    static const struct edit edit = {"network remove", write_one, remove_one, true};
+    int rc = call_whose(call);
+    return rc != 0 ? rc : call_edit(call, &edit);
 }

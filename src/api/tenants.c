@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tenants: GET POST /api/v1/tenants, GET DELETE /api/v1/tenants/NAME.
+ * tenants: GET POST /api/v1/tenants, GET PATCH DELETE /api/v1/tenants/NAME. A new name is all that changes:
+ * stored events know tenants by number.
  */
 #include "base/clock.h"
 #include "nouns.h"
@@ -50,14 +51,24 @@ int tenants_list(struct api_call *call)
     int rc = call_rows_begin(call);
     if (rc == 0)
         rc = account_tenant_list(call->context->account, tenant_row, &wanted, &call->err);
-    return call_reply_failed(call, rc != 0 ? rc : call_rows_end(call));
+    if (rc == 0)
+        rc = call_rows_end(call);
+    return call_reply_failed(call, rc != 0 ? rc : call_tagged(call));
+}
+
+static int write_one(struct api_call *call)
+{
+    struct wanted wanted = {call, call->tenant, true};
+    int rc = account_tenant_list(call->context->account, tenant_row, &wanted, &call->err);
+    return rc == 0 && call->reply->n == 0 ? err_set(&call->err, ERR_NOT_FOUND, "the tenant is gone") : rc;
 }
 
 int tenants_get(struct api_call *call)
 {
-    struct wanted wanted = {call, 0, true};
-    int rc = call_tenant(call, call->name, &wanted.id);
-    return rc != 0 ? rc : account_tenant_list(call->context->account, tenant_row, &wanted, &call->err);
+    int rc = call_tenant(call, call->name, &call->tenant);
+    if (rc == 0)
+        rc = write_one(call);
+    return rc != 0 ? rc : call_tagged(call);
 }
 
 static int add_one(struct api_call *call, const struct field *item)
@@ -82,42 +93,58 @@ int tenants_add(struct api_call *call)
     return call_add(call, "tenant add", add_one);
 }
 
-static int remove_one(struct account *a, const void *arg, struct err *err)
+static int change_one(struct api_call *call)
 {
-    return account_tenant_remove(a, *(const uint32_t *)arg, err);
+    const char *name;
+    struct field root = field_root(call->body, &call->err);
+    int rc = field_object(&root, "name");
+    if (rc == 0)
+        rc = field_text(&root, "name", NULL, &name);
+    return rc != 0 ? rc : account_tenant_rename(call->context->account, call->tenant, name, &call->err);
+}
+
+int tenants_change(struct api_call *call)
+{
+    static const struct edit edit = {"tenant change", write_one, change_one, false};
+    int rc = call_tenant(call, call->name, &call->tenant);
+    return rc != 0 ? rc : call_edit(call, &edit);
+}
+
+static int remove_one(struct api_call *call)
+{
+    return account_tenant_remove(call->context->account, call->tenant, &call->err);
 }
 
 /* With ?erase=1: and what it sent, in the same transaction. */
-struct clearance {
-    struct api_call *call;
-    uint32_t tenant;
-    uint64_t job;
-};
-
-static int remove_and_erase(struct account *a, const void *arg, struct err *err)
+static int remove_and_erase(struct api_call *call)
 {
-    struct clearance *clearance = (struct clearance *)(uintptr_t)arg; /* what it did is noted in it */
-    int rc = account_tenant_remove(a, clearance->tenant, err);
-    return rc != 0 ? rc : job_wish_erasure(clearance->call, clearance->tenant, "", &clearance->job);
+    int rc = remove_one(call);
+    return rc != 0 ? rc : job_wish_erasure(call, call->tenant, "", &call->job);
+}
+
+static int read_erase(struct api_call *call, bool *erases)
+{
+    char text[8] = "";
+    int rc = call_parameter(call, "erase", text, sizeof text);
+    *erases = strcmp(text, "1") == 0;
+    if (rc == ERR_NOT_FOUND || (rc == 0 && (*erases || strcmp(text, "0") == 0)))
+        return 0;
+    return err_set(&call->err, ERR_INVALID, "?erase= must be 0 or 1");
 }
 
 int tenants_remove(struct api_call *call)
 {
-    char erase[8] = "";
-    struct clearance clearance = {.call = call};
-    int rc = call_tenant(call, call->name, &clearance.tenant);
-    if (rc != 0)
-        return rc;
-    rc = call_parameter(call, "erase", erase, sizeof erase);
-    if (rc == ERR_NOT_FOUND || (rc == 0 && strcmp(erase, "0") == 0))
-        return call_remove(call, "tenant remove", clearance.tenant, call->name, remove_one,
-                           &clearance.tenant);
-    if (rc != 0 || strcmp(erase, "1") != 0)
-        return err_set(&call->err, ERR_INVALID, "?erase= must be 0 or 1");
-    rc = call_remove(call, "tenant remove", clearance.tenant, call->name, remove_and_erase, &clearance);
-    if (rc != 0)
+    static const struct edit only = {"tenant remove", write_one, remove_one, true};
+    static const struct edit all = {"tenant remove", write_one, remove_and_erase, true};
+    bool erases;
+    int rc = call_tenant(call, call->name, &call->tenant);
+    if (rc == 0)
+        rc = read_erase(call, &erases);
+    if (rc == 0)
+        rc = call_edit(call, erases ? &all : &only);
+    if (rc != 0 || !erases)
         return rc;
     jobs_tell(call, 0);
     buf_clear(call->reply);
-    return buf_addf(call->reply, "{\"removed\":1,\"job\":%llu}", (unsigned long long)clearance.job);
+    return buf_addf(call->reply, "{\"removed\":1,\"job\":%llu}", (unsigned long long)call->job);
 }

@@ -25,37 +25,32 @@ enum noun_flag {
 enum { KNOWS_ADD = 1 << FLAG_COUNT, KNOWS_IMPORT = KNOWS_ADD << 1, KNOWS_RESET = KNOWS_IMPORT << 1 };
 
 static const struct noun {
-    const char *verb, *path, *id; /* id: the parameter that names one for DELETE; NULL: a part of the path */
-    unsigned knows;               /* bits of noun_flag and actions */
+    const char *verb, *path;
+    unsigned knows; /* bits of noun_flag and actions */
     const char *columns[TABLE_COLUMNS];
 } nouns[] = {
     {"tenant",
      "/api/v1/tenants",
-     NULL,
      KNOWS_ADD | KNOWS_IMPORT | 1 << ERASE,
      {"name", "id", "rule_version", "created"}},
     {"domain",
      "/api/v1/domains",
-     "name",
      KNOWS_ADD | KNOWS_IMPORT | 1 << TENANT | 1 << RELAYED | 1 << SUBDOMAINS,
      {"tenant", "name", "kind", "subdomains"}},
     {"network",
      "/api/v1/networks",
-     "prefix",
      KNOWS_ADD | KNOWS_IMPORT | 1 << TENANT | 1 << UNTRUSTED | 1 << COMMENT,
      {"tenant", "prefix", "trusted", "comment"}},
     {"apikey",
      "/api/v1/apikeys",
-     "name",
      KNOWS_ADD | KNOWS_IMPORT | 1 << TENANT | 1 << SCOPE | 1 << ADDRESS | 1 << EXPIRES,
      {"id", "tenant", "name", "scopes", "addresses", "expires", "created", "revoked"}},
     {"edge",
      "/api/v1/edges",
-     "id",
      1 << TENANT,
      {"id", "tenant", "host", "version", "connected", "gone_since", "last_seq", "gaps", "dropped", "lag_us",
       "as_of"}},
-    {"user", "/api/v1/users", NULL, KNOWS_ADD | KNOWS_RESET, {"name", "id", "created", "password_changed"}},
+    {"user", "/api/v1/users", KNOWS_ADD | KNOWS_RESET, {"name", "id", "created", "password_changed"}},
 };
 
 static const char *value(const struct flag *flags, enum noun_flag flag)
@@ -166,21 +161,12 @@ static int list(struct cli *cli, const struct noun *noun, const char *none, cons
     return rc;
 }
 
-static bool is_number(const char *text)
-{
-    uint64_t number;
-    return text_to_u64(slice_of(text), UINT32_MAX, &number) == 0;
-}
-
 static int remove_one(struct cli *cli, const struct noun *noun, const char *operand, const struct flag *flags)
 {
     char path[CLIENT_PATH_BYTES];
     json_t *reply = NULL;
-    const char *id = noun->id;
-    (void)snprintf(path, sizeof path, "%s%s", noun->path, id == NULL ? "/" : "");
-    if (strcmp(noun->verb, "apikey") == 0 && is_number(operand))
-        id = "id";
-    int rc = id == NULL ? client_segment(path, operand) : client_parameter(path, id, operand);
+    (void)snprintf(path, sizeof path, "%s/", noun->path);
+    int rc = client_segment(path, operand);
     if (rc == 0)
         rc = client_parameter(path, "tenant", value(flags, TENANT));
     if (rc == 0)

@@ -263,6 +263,7 @@ void exchange_start(struct exchange *exchange, const struct ip *peer)
         .method = exchange->head.method,
         .body = buf_slice(&exchange->body),
         .peer = *peer,
+        .secure = exchange->secure,
         .id = exchange->id,
         .gone = &exchange->gone,
     };

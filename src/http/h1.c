@@ -279,6 +279,7 @@ static void start(struct connection *connection)
     struct h1 *h1 = h1_of(connection);
     h1->state = ASKED;
     ticker_set(connection->deadline, connection->http->options.request_ms, 0);
+    h1->now->secure = connection->channel.secure != NULL;
     exchange_start(h1->now, &connection->channel.conn.peer);
 }
 

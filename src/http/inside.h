@@ -50,6 +50,7 @@ struct exchange {
     struct buf head_bytes, body, head_out;
     struct http_head head;
     const struct http_route *route;
+    bool secure; /* it came by TLS; its owner says so before exchange_start */
     size_t shared_body, shared_reply; /* its part of the server's budgets */
     struct http_request request;
     struct http_reply reply;

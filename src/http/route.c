@@ -26,11 +26,16 @@ static void allow_method(char *allow, const char *method)
         allow_method(allow, "HEAD");
 }
 
-static bool is_json(struct slice type)
+/* A PATCH may call its body by its own name (RFC 7396). */
+static bool is_json(struct slice type, struct slice method)
 {
     struct slice rest = type, media;
-    return slice_split(&rest, ';', &media) &&
-           slice_equal_nocase(slice_trim(media), SLICE("application/json"));
+    if (!slice_split(&rest, ';', &media))
+        return false;
+    media = slice_trim(media);
+    return slice_equal_nocase(media, SLICE("application/json")) ||
+           (slice_equal(method, SLICE("PATCH")) &&
+            slice_equal_nocase(media, SLICE("application/merge-patch+json")));
 }
 
 static bool has_credentials(const struct http_head *head)
@@ -55,7 +60,7 @@ static int check_body(const struct http_route *route, const struct http_head *he
         return refuse(413, "the body is longer than this takes", why);
     if (coding.n > 0 && !slice_equal_nocase(coding, SLICE("identity")))
         return refuse(415, "the body must not be compressed", why);
-    if ((route->flags & HTTP_JSON) != 0 && !is_json(http_head_field(head, "Content-Type")))
+    if ((route->flags & HTTP_JSON) != 0 && !is_json(http_head_field(head, "Content-Type"), head->method))
         return refuse(415, "the body has to be application/json", why);
     return 0;
 }

@@ -14,6 +14,7 @@ static const struct http_route routes[] = {
     {"GET", "/a/*/b", 0, 0, NULL},
     {"PUT", "/c/*", 10, 0, NULL},
     {"PUT", "/c/d", 10, 0, NULL},
+    {"PATCH", "/c/*", 10, HTTP_JSON, NULL},
 };
 
 static const struct {
@@ -49,6 +50,12 @@ static const struct {
      NULL},
     {"longer body", "POST /a HTTP/1.0\r\nContent-Length: 11\r\nContent-Type: application/json\r\n\r\n", 413,
      0, NULL},
+    {"a patch by its name",
+     "PATCH /c/x HTTP/1.0\r\nContent-Length: 2\r\nContent-Type: application/merge-patch+json\r\n\r\n", 0, 7,
+     NULL},
+    {"a patch that is posted",
+     "POST /a HTTP/1.0\r\nContent-Length: 2\r\nContent-Type: application/merge-patch+json\r\n\r\n", 415, 0,
+     NULL},
     {"no type", "POST /a HTTP/1.0\r\nContent-Length: 2\r\n\r\n", 415, 0, NULL},
     {"form", "POST /a HTTP/1.0\r\nContent-Length: 2\r\nContent-Type: application/jsonx\r\n\r\n", 415, 0,
      NULL},

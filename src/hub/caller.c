@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 enum { ALL_SCOPES = SCOPE_INGEST | SCOPE_READ | SCOPE_MANAGE };
+#define PEOPLE (UINT64_C(1) << 32) /* their numbers begin behind those of keys */
 
 static struct slice field(const struct http_request *request, const char *name)
 {
@@ -58,6 +59,7 @@ static bool by_key(struct caller *out, struct account *account, const struct htt
     else if (rc != 0)
         refuse_broken(reply, &err);
     (void)snprintf(out->name, sizeof out->name, "apikey %u", key.id);
+    out->number = key.id;
     out->who = (struct api_caller){.tenant = key.tenant, .scopes = key.scopes, .name = out->name};
     return rc == 0;
 }
@@ -93,6 +95,7 @@ static bool by_session(struct caller *out, struct account *account,
     if (reply->status >= 400)
         return false;
     memcpy(out->name, session.user_name, sizeof out->name);
+    out->number = PEOPLE + session.user;
     out->who = (struct api_caller){.operator_ = true,
                                    .scopes = ALL_SCOPES,
                                    .user = session.user,

@@ -13,7 +13,8 @@
 struct caller {
     struct api_caller who; /* name lies in this struct */
     char name[ACCOUNT_NAME_BYTES];
-    bool secure; /* the client came by TLS, here or at a proxy on this machine */
+    uint64_t number; /* a key's, or a person's; 0: nobody's */
+    bool secure;     /* the client came by TLS, here or at a proxy on this machine */
 };
 
 /* For routes that are open to all: nobody. False: the request comes from another site's page; it was

@@ -27,6 +27,7 @@ static void edges_clear(struct edges *edges)
             struct edge *edge = edges->buckets[i];
             edges->buckets[i] = edge->next;
             epochs_fini(&edge->epochs);
+            history_destroy(&edge->history);
             free(edge);
         }
     edges->count = 0;
@@ -106,4 +107,18 @@ int edges_replay(struct edges *edges, const struct commit *commit)
     epochs_stage(&edge->epochs, &batch);
     epochs_confirm(&edge->epochs);
     return 0;
+}
+
+void edges_note(struct edge *edge, int64_t now_us)
+{
+    struct history_figures figures = {
+        .records = edge->epochs.records,
+        .gap_records = edge->epochs.gap_records,
+        .dropped = edge->figures.dropped,
+        .answers = edge->figures.answers,
+        .depth = edge->figures.depth,
+        .lag_us = edge->figures.lag_us,
+        .latency_p99_us = edge->figures.latency_p99_us,
+    };
+    history_note(&edge->history, &figures, now_us);
 }

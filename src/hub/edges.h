@@ -8,6 +8,7 @@
 #define HUB_EDGES_H
 
 #include "epochs.h"
+#include "history.h"
 #include "wire/frame.h"
 
 enum {
@@ -26,6 +27,7 @@ struct edge {
     uint32_t tenant;
     char id[BATCH_EDGE_BYTES + 1];
     struct epochs epochs;
+    struct history *history; /* NULL: nothing yet */
     /* not in the snapshot: */
     struct session *session;                                             /* the live one, or NULL */
     char host[FRAME_HOST_BYTES + 1], software[FRAME_SOFTWARE_BYTES + 1]; /* UTF-8 */
@@ -60,6 +62,11 @@ MUST_CHECK int edges_replay(struct edges *edges, const struct commit *commit);
 MUST_CHECK int edges_save(struct edges *edges, const char *path, struct journal_pos pos, struct err *err);
 /* Fills an empty table. ERR_NOT_FOUND; ERR_CORRUPT (no progress is left in it then). */
 MUST_CHECK int edges_load(struct edges *edges, const char *path, struct journal_pos *pos, struct err *err);
+
+/* The edge's figures are fresh: they go into its history. now_us: real time. */
+void edges_note(struct edge *edge, int64_t now_us);
+/* JSON array of an edge's minutes, the oldest first, as receive.h says. ERR_NOT_FOUND, ERR_LIMIT. */
+MUST_CHECK int edges_history_json(struct edges *edges, uint32_t tenant, struct slice id, struct buf *json);
 
 /* JSON array of the tenant's edges (0: all), as receive.h says. now_us: real time. */
 MUST_CHECK int edges_json(struct edges *edges, uint32_t tenant, int64_t now_us, struct buf *json);

@@ -14,7 +14,12 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { FILE_BYTES = 512 * 1024 * 1024, FILE_VERSION = 1, PATH_BYTES = 4096 };
+enum {
+    FILE_BYTES = 512 * 1024 * 1024,
+    FILE_VERSION = 2,
+    FILE_VERSION_WITHOUT_HISTORY = 1,
+    PATH_BYTES = 4096
+};
 
 #define MAGIC "MAED"
 
@@ -32,6 +37,7 @@ static void encode_edge(void *arg, struct edge *edge)
     bytes_put_u8(&e->w, (uint8_t)strlen(edge->id));
     bytes_put(&e->w, edge->id, strlen(edge->id));
     epochs_encode(&edge->epochs, &e->w);
+    history_encode(edge->history, &e->w);
     e->count++;
 }
 
@@ -102,14 +108,15 @@ int edges_save(struct edges *edges, const char *path, struct journal_pos pos, st
     return rc;
 }
 
-static int decode_edge(struct edges *edges, struct bytes_reader *r)
+static int decode_edge(struct edges *edges, struct bytes_reader *r, unsigned version)
 {
     uint32_t tenant = bytes_get_u32(r);
     struct slice id = bytes_get(r, bytes_get_u8(r));
     if (r->failed || !batch_edge_valid(id) || edges_find(edges, tenant, id) != NULL)
         return ERR_CORRUPT;
     struct edge *edge = edges_add(edges, tenant, id);
-    return edge != NULL ? epochs_decode(&edge->epochs, r) : ERR_NO_MEMORY;
+    int rc = edge != NULL ? epochs_decode(&edge->epochs, r) : ERR_NO_MEMORY;
+    return rc != 0 || version == FILE_VERSION_WITHOUT_HISTORY ? rc : history_decode(&edge->history, r);
 }
 
 static int decode(struct edges *edges, struct slice bytes, struct journal_pos *pos)
@@ -123,12 +130,14 @@ static int decode(struct edges *edges, struct slice bytes, struct journal_pos *p
     if (bytes_get_u64(&tail) != XXH3_64bits(bytes.p, bytes.n - 8))
         return ERR_CORRUPT;
     struct bytes_reader r = {.rest = {bytes.p, bytes.n - TAIL_BYTES}};
-    if (!slice_equal(bytes_get(&r, 4), SLICE(MAGIC)) || bytes_get_u8(&r) != FILE_VERSION)
+    bool ours = slice_equal(bytes_get(&r, 4), SLICE(MAGIC));
+    unsigned version = bytes_get_u8(&r);
+    if (!ours || (version != FILE_VERSION && version != FILE_VERSION_WITHOUT_HISTORY))
         return ERR_CORRUPT;
     pos->segment = bytes_get_u64(&r);
     pos->offset = bytes_get_u64(&r);
     for (uint32_t i = 0; i < count && rc == 0; i++)
-        rc = decode_edge(edges, &r);
+        rc = decode_edge(edges, &r, version);
     return rc == 0 && r.rest.n > 0 ? ERR_CORRUPT : rc;
 }
 
@@ -156,6 +165,7 @@ static void forget(void *arg, struct edge *edge)
 {
     (void)arg;
     epochs_fini(&edge->epochs);
+    history_destroy(&edge->history);
 }
 
 int edges_load(struct edges *edges, const char *path, struct journal_pos *pos, struct err *err)

@@ -124,3 +124,29 @@ int edges_json(struct edges *edges, uint32_t tenant, int64_t now_us, struct buf 
     json_decref(listing.array);
     return listing.rc;
 }
+
+static int write_minute(const struct history_minute *minute, const char *before, struct buf *json)
+{
+    char time[CLOCK_TEXT_BYTES];
+    clock_format(minute->minute * 60 * US_PER_SECOND, time);
+    int rc = buf_addf(json, "%s{\"time\":\"%s\"", before, time);
+#define X(name)                                                                                              \
+    if (rc == 0)                                                                                             \
+        rc = buf_addf(json, ",\"" #name "\":%u", minute->name);
+    HISTORY_COUNTERS(X)
+    HISTORY_LEVELS(X)
+#undef X
+    return rc != 0 ? rc : buf_add(json, "}", 1);
+}
+
+int edges_history_json(struct edges *edges, uint32_t tenant, struct slice id, struct buf *json)
+{
+    struct history_minute minute;
+    const struct edge *edge = edges_find(edges, tenant, id);
+    if (edge == NULL)
+        return ERR_NOT_FOUND;
+    int rc = buf_add(json, "[", 1);
+    for (size_t i = 0; rc == 0 && history_get(edge->history, i, &minute); i++)
+        rc = write_minute(&minute, i > 0 ? "," : "", json);
+    return rc != 0 ? rc : buf_add(json, "]", 1);
+}

@@ -113,6 +113,7 @@ static void note_hello(struct edge *edge, const struct peer *peer, const struct 
     edge->seen_us = edge->figures_us = clock_real_us();
     if (__builtin_sub_overflow(hello->clock_us, edge->seen_us, &edge->clock_offset_us))
         edge->clock_offset_us = INT64_MAX;
+    edges_note(edge, edge->seen_us);
 }
 
 static void welcome(struct intake *in, const struct peer *peer, const struct frame_hello *hello,

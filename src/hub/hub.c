@@ -153,6 +153,12 @@ static int start_jobs(struct hub *hub, struct err *err)
     return jobs_start(&hub->jobs, &options, err);
 }
 
+static int write_edge_history(void *arg, uint32_t tenant, const char *id, struct buf *json)
+{
+    struct hub *hub = arg;
+    return receive_edge_history(hub->receive, tenant, id, json);
+}
+
 /* Worker thread, or the start. */
 static void open_store(uv_work_t *work)
 {
@@ -428,6 +434,7 @@ static int start_loop_parts(struct hub *hub, struct err *err)
                     .status = write_status,
                     .edges = write_edges,
                     .jobs = on_job,
+                    .edge_history = write_edge_history,
                     .arg = hub},
     };
     int rc = signals_open(&hub->signals, &hub->loop, &calls, hub, err);

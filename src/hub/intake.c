@@ -296,6 +296,7 @@ static void take_status(struct intake *in, const struct peer *peer, const struct
         return;
     session->edge->figures = status->figures;
     session->edge->figures_us = session->edge->seen_us;
+    edges_note(session->edge, session->edge->seen_us);
     struct frame frame = {.type = FRAME_SEEN, .seen = {status->greeting, clock_real_us()}};
     intake_queue(in, &peer->route, &frame);
 }
@@ -460,6 +461,14 @@ void intake_get_stats(struct intake *in, struct receive_stats *out)
     *out = in->stats;
     out->sessions = sessions_count(in->sessions);
     pthread_mutex_unlock(&in->lock);
+}
+
+int intake_edge_history(struct intake *in, uint32_t tenant, struct slice id, struct buf *json)
+{
+    pthread_mutex_lock(&in->lock);
+    int rc = edges_history_json(in->edges, tenant, id, json);
+    pthread_mutex_unlock(&in->lock);
+    return rc;
 }
 
 int intake_edges(struct intake *in, uint32_t tenant, struct buf *json)

@@ -319,6 +319,11 @@ void receive_get_stats(struct receive *receive, struct receive_stats *out)
     intake_get_stats(receive->intake, out);
 }
 
+int receive_edge_history(struct receive *receive, uint32_t tenant, const char *id, struct buf *json)
+{
+    return intake_edge_history(receive->intake, tenant, slice_of(id), json);
+}
+
 int receive_edges(struct receive *receive, uint32_t tenant, struct buf *json)
 {
     return intake_edges(receive->intake, tenant, json);

@@ -47,6 +47,11 @@ void receive_stop(struct receive **receive);
  * ERR_CANCELLED. */
 MUST_CHECK int receive_rotate(struct receive *receive, struct err *err);
 void receive_get_stats(struct receive *receive, struct receive_stats *out);
+/* JSON array of the last minutes of one edge, the oldest first: time, what came in that minute (records,
+ * gap_records, dropped, answers) and how it was last (depth, lag_us, latency_p99_us). Any thread.
+ * ERR_NOT_FOUND, ERR_LIMIT. */
+MUST_CHECK int receive_edge_history(struct receive *receive, uint32_t tenant, const char *id,
+                                    struct buf *json);
 /* JSON array of edges: id, tenant, connected (it has a session and was heard within the last minute),
  * gone_since (else: when it was last heard), run_twice, host, version, address, transport, last_seen,
  * clock_offset_us, epoch (hexadecimal or null), last_seq, records, gaps, gap_records, and the figures that

@@ -5,12 +5,14 @@
 #include "web.h"
 
 #include "api/attempts.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "caller.h"
 #include "config/config.h"
 #include "handles.h"
 #include "http/certificate.h"
 #include "live_door.h"
+#include "quota.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@ struct web {
     struct http *http;
     struct handles *handles;
     struct api_people people;
+    struct quota *quota;
     struct web_options options;
     _Atomic(struct store *) store;
     _Atomic bool stopping;
@@ -126,6 +129,18 @@ static struct handle *borrow(struct web *web, struct http_reply *reply)
     return NULL;
 }
 
+/* False: the caller has asked too often, and was told. */
+static bool within_quota(struct web *web, const struct caller *caller, struct http_reply *reply)
+{
+    unsigned wait_s = 0;
+    if (quota_take(web->quota, caller->number, clock_monotonic_us(), &wait_s, &reply->fields) != 0 ||
+        wait_s == 0)
+        return true; /* a full buf of fields is no reason to refuse */
+    http_problem(reply, 429, "too many requests in a minute: see RateLimit");
+    (void)!buf_addf(&reply->fields, "Retry-After: %u\r\n", wait_s);
+    return false;
+}
+
 /* Worker thread. */
 static void serve_known(void *arg, const struct http_request *request, struct http_reply *reply)
 {
@@ -135,7 +150,8 @@ static void serve_known(void *arg, const struct http_request *request, struct ht
     if (handle == NULL)
         return;
     struct account *account = handle_account(handle);
-    if (caller_known(&caller, account, &web->people.limits, request, reply))
+    if (caller_known(&caller, account, &web->people.limits, request, reply) &&
+        within_quota(web, &caller, reply))
         answer(web, account, &caller, request, reply);
     handles_return(web->handles, handle);
 }
@@ -310,6 +326,8 @@ int web_open(struct web **out, uv_loop_t *loop, const struct web_options *option
     if (rc == 0)
         rc = attempts_create(&web->people.attempts, err);
     if (rc == 0)
+        rc = quota_create(&web->quota, (unsigned)options->settings->http_rate, err);
+    if (rc == 0)
         rc = open_http(web, loop, err);
     if (rc != 0)
         web_destroy(&web);
@@ -340,6 +358,7 @@ void web_destroy(struct web **web)
         return;
     handles_destroy(&self->handles);
     attempts_destroy(&self->people.attempts);
+    quota_destroy(&self->quota);
     free(self);
 }
 
