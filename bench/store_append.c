@@ -193,7 +193,7 @@ static void run_engine(struct maker *maker, const char *dir, size_t rows, size_t
     char path[4096];
     int64_t making_us = 0, storing_us = 0;
     struct times times = {calloc(rows / per_commit + 2, sizeof(int64_t)), 0};
-    must(store_open(&store, &(struct store_options){"duckdb", dir, 512 << 20, 2}, &err), &err);
+    must(store_open(&store, &(struct store_options){"duckdb", dir, 512 << 20, 2, 0}, &err), &err);
     long opened_kb = resident_kb("VmRSS:");
     size_t done = 0, pending = 0;
     while (done < rows) {

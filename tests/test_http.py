@@ -416,6 +416,20 @@ def test_busy_workers_and_clients_that_leave(hub):
     assert "d7.example" not in names  # it had not begun
 
 
+def test_one_key_leaves_workers_for_others(hub):
+    """Whoever asks too much at once waits behind itself, and beyond a bound is refused; others don't notice."""
+    with contextlib.ExitStack() as stack:
+        with writers_wait(hub):
+            raws = [stack.enter_context(Raw(hub, change(f"d{i}.example"))) for i in range(70)]
+            refused = raws[-1].reply()
+            assert refused.problem(429) and refused.fields["retry-after"] == "1"
+            began = time.monotonic()
+            assert call(hub, "GET", "/api/v1/domains", key=OTHER_KEY).status == 200
+            assert time.monotonic() - began < 3  # the others wait for five seconds
+        statuses = [raw.reply().status for raw in raws[:-1]]
+    assert set(statuses) <= {201, 429} and statuses.count(201) >= 60
+
+
 def test_sigterm_lets_a_change_be_made(hub):
     with Raw(hub) as idle, Raw(hub) as raw:
         with writers_wait(hub):

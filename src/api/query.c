@@ -60,6 +60,17 @@ static int take_row(void *arg, const struct cell *cells, size_t count)
     return 0;
 }
 
+/* The period that was compared with. */
+static int write_before(struct buf *out, const struct query *query)
+{
+    char from[CLOCK_TEXT_BYTES], to[CLOCK_TEXT_BYTES];
+    if (!query->compares)
+        return 0;
+    clock_format(query->before_from, from);
+    clock_format(query->before_to, to);
+    return buf_addf(out, ",\"before\":{\"from\":\"%s\",\"to\":\"%s\"}", from, to);
+}
+
 static int write_tail(struct answer *answer)
 {
     struct buf *out = answer->call->reply;
@@ -76,6 +87,8 @@ static int write_tail(struct answer *answer)
         rc = buf_addf(out, "]%s", answer->totals.n > 0 ? ",\"totals\":" : "");
     if (rc == 0)
         rc = buf_add_slice(out, buf_slice(&answer->totals));
+    if (rc == 0)
+        rc = write_before(out, answer->query);
     return rc != 0 ? rc
                    : buf_addf(out, ",\"from\":\"%s\",\"to\":\"%s\",\"truncated\":%s}", from, to,
                               answer->truncated ? "true" : "false");

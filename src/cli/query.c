@@ -19,6 +19,7 @@ enum query_flag {
     INTERVAL,
     TIMEZONE,
     FIRST_DAY,
+    COMPARE,
     TOTALS,
     FILL,
     TOP,
@@ -84,8 +85,8 @@ static int add_where(struct cli *cli, json_t *question, const struct flag *flag)
 static int compose(struct cli *cli, struct flag *flags, json_t *question)
 {
     static const char *const plain[FLAG_COUNT] = {
-        [SINCE] = "since",       [FROM] = "from",         [TO] = "to",
-        [INTERVAL] = "interval", [TIMEZONE] = "timezone", [FIRST_DAY] = "first_day"};
+        [SINCE] = "since",       [FROM] = "from",           [TO] = "to",          [INTERVAL] = "interval",
+        [TIMEZONE] = "timezone", [FIRST_DAY] = "first_day", [COMPARE] = "compare"};
     static const char *const asked[FLAG_COUNT] = {[TOTALS] = "totals", [FILL] = "fill", [REST] = "rest"};
     uint64_t limit = 0;
     json_t *measures = words(&flags[MEASURE]);
@@ -141,6 +142,7 @@ int verb_query(struct cli *cli)
                                      [INTERVAL] = {.name = "interval"},
                                      [TIMEZONE] = {.name = "timezone"},
                                      [FIRST_DAY] = {.name = "first-day"},
+                                     [COMPARE] = {.name = "compare"},
                                      [TOTALS] = {.name = "totals", .type = FLAG_TRUE},
                                      [FILL] = {.name = "fill", .type = FLAG_TRUE},
                                      [TOP] = {.name = "top"},

@@ -66,7 +66,7 @@ void exchange_refuse(struct exchange *exchange, int status, const char *why)
     exchange->state = ANSWERED;
     buf_clear(&exchange->reply.fields);
     http_problem(&exchange->reply, status, why);
-    if (status == 503)
+    if (status == 503 || status == 429)
         (void)!buf_addf(&exchange->reply.fields, "Retry-After: 1\r\n");
 }
 
@@ -167,13 +167,23 @@ static void finished(struct exchange *exchange)
     }
 }
 
+static void leave_work(struct exchange *exchange)
+{
+    struct exchange **at = &exchange->http->at_work;
+    while (*at != exchange)
+        at = &(*at)->next;
+    *at = exchange->next;
+    exchange->next = NULL;
+    exchange->http->working--;
+}
+
 static void worked(uv_work_t *request, int status)
 {
     struct exchange *exchange = exchange_of(request);
     assert(status != 0 || !exchange->worker_has_it);
     (void)status;
     struct http *http = exchange->http;
-    http->working--;
+    leave_work(exchange);
     start_next(http);
     finished(exchange);
 }
@@ -184,6 +194,8 @@ static void give_to_worker(struct exchange *exchange)
     exchange->state = WORKING;
     exchange->worker_has_it = true;
     if (uv_queue_work(http->loop, &exchange->work, work, worked) == 0) {
+        exchange->next = http->at_work;
+        http->at_work = exchange;
         http->working++;
         return;
     }
@@ -205,10 +217,46 @@ static void withdraw(struct exchange *exchange)
     http->waiting--;
 }
 
+static unsigned count_of(const struct exchange *list, uint64_t client)
+{
+    unsigned count = 0;
+    for (; list != NULL; list = list->next)
+        count += list->client == client;
+    return count;
+}
+
+/* Is there a worker for it, beside those that its client has already? */
+static bool has_room(const struct exchange *exchange)
+{
+    const struct http *http = exchange->http;
+    unsigned most = http->options.per_client != 0 ? http->options.per_client : http->options.workers;
+    return http->working < http->options.workers && count_of(http->at_work, exchange->client) < most;
+}
+
+/* FNV-1a. What a client says of itself is not checked here: a wrong key costs it a worker for a moment only.
+ */
+static uint64_t hash_of(struct slice bytes)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < bytes.n; i++)
+        hash = (hash ^ (uint8_t)bytes.p[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static uint64_t client_of(const struct exchange *exchange, const struct ip *peer)
+{
+    struct slice said = http_head_field(&exchange->head, "Authorization");
+    if (said.p == NULL)
+        said = http_head_field(&exchange->head, "Cookie");
+    return hash_of(said.p != NULL ? said : (struct slice){(const char *)peer->b, sizeof peer->b});
+}
+
 static void start_next(struct http *http)
 {
     struct exchange *exchange = http->first;
-    if (exchange == NULL || http->working >= http->options.workers)
+    while (exchange != NULL && !has_room(exchange))
+        exchange = exchange->next;
+    if (exchange == NULL)
         return;
     withdraw(exchange);
     give_to_worker(exchange);
@@ -269,6 +317,7 @@ void exchange_start(struct exchange *exchange, const struct ip *peer)
     };
     if (slice_equal(exchange->head.method, SLICE("HEAD")))
         exchange->request.method = SLICE("GET");
+    exchange->client = client_of(exchange, peer);
     if ((exchange->route->flags & HTTP_QUICK) != 0) {
         handle(exchange);
         answered(exchange);
@@ -279,7 +328,11 @@ void exchange_start(struct exchange *exchange, const struct ip *peer)
         answered(exchange);
     } else if ((exchange->route->flags & HTTP_LATER) != 0) {
         start_later(exchange);
-    } else if (http->working >= http->options.workers) {
+    } else if (!has_room(exchange) && count_of(http->first, exchange->client) >= HTTP_WAITING_PER_CLIENT) {
+        exchange_refuse(exchange, 429,
+                        "too much is being asked at once with this key: try again in a second");
+        answered(exchange);
+    } else if (!has_room(exchange)) {
         wait_for_worker(exchange);
     } else {
         give_to_worker(exchange);

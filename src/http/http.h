@@ -7,6 +7,9 @@
  * was sent behind it waits in the kernel. HEAD is answered wherever GET is. Plain HTTP is local only; beyond
  * this machine it speaks TLS (tls.h).
  *
+ * One client (one API key or cookie; without any, one address) has at most per_client requests at workers and
+ * HTTP_WAITING_PER_CLIENT that wait (429); what waits is taken in turn from those who have room.
+ *
  * Bounds, besides those of request_head.h and chunked.h: connections in all and by address (one more gets
  * 503 and the door), handlers at once, HTTP_WAITING requests behind them (503), the bytes of all large bodies
  * and of all unsent replies (503). Deadlines don't move with each byte: idle_ms between requests, head_ms
@@ -25,7 +28,8 @@
 #include <uv.h>
 
 enum {
-    HTTP_WAITING = 256,                     /* requests that wait for a worker */
+    HTTP_WAITING = 256, /* requests that wait for a worker */
+    HTTP_WAITING_PER_CLIENT = 64,
     HTTP_SMALL_BODY_BYTES = 64 * 1024,      /* bodies beyond it share */
     HTTP_BODIES_BYTES = 64 * 1024 * 1024,   /* this */
     HTTP_REPLY_BYTES = 32 * 1024 * 1024,    /* a reply's body at most */
@@ -148,6 +152,7 @@ struct http_options {
     void (*cancel)(void *arg, atomic_bool *gone);
     struct http_counters *counters;                              /* outlive the last connection */
     unsigned max_connections, max_per_address, workers, streams; /* streams: at once, others get 503 */
+    unsigned per_client;                                         /* 0: as many as there are workers */
     uint64_t idle_ms, head_ms, body_ms, request_ms, reply_ms, ping_ms;
 };
 

@@ -45,7 +45,8 @@ struct exchange {
     struct http *http;
     const struct exchange_owner *owner; /* NULL once abandoned */
     void *owner_data;
-    struct exchange *next; /* of those that wait */
+    struct exchange *next; /* of those that wait, or of those at workers */
+    uint64_t client;       /* whose it is, for fairness */
     enum exchange_state state;
     struct buf head_bytes, body, head_out;
     struct http_head head;
@@ -100,6 +101,7 @@ struct http {
     struct http_options options;
     struct connection *connections;
     struct exchange *first, **last; /* waiting */
+    struct exchange *at_work;       /* at workers */
     unsigned waiting, working, streams, laters;
     struct bell bell;
     size_t bodies_bytes, replies_bytes;

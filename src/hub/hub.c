@@ -169,6 +169,7 @@ static void open_store(uv_work_t *work)
         .dir = hub->paths.store,
         .memory_bytes = hub->settings->store_memory,
         .query_threads = (uint32_t)hub->settings->query_threads,
+        .query_per_tenant = (uint32_t)hub->settings->query_per_tenant,
     };
     hub->open_error = (struct err){0};
     hub->open_error.code = store_open(&hub->opened, &options, &hub->open_error);

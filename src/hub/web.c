@@ -40,10 +40,12 @@ struct web {
 /* Nobody hears what a cancelled question answers, unless the hub stops. */
 static void finish(struct web *web, struct http_reply *reply)
 {
-    if (reply->status != 499)
-        return;
-    http_problem(reply, 503, web->stopping ? "the hub is stopping" : "the question was cancelled");
-    (void)!buf_addf(&reply->fields, "Retry-After: 1\r\n");
+    if (reply->status == 499)
+        http_problem(reply, 503, web->stopping ? "the hub is stopping" : "the question was cancelled");
+    bool says_when =
+        reply->fields.n > 0 && memmem(reply->fields.p, reply->fields.n, "Retry-After:", 12) != NULL;
+    if ((reply->status == 503 || reply->status == 429) && !says_when)
+        (void)!buf_addf(&reply->fields, "Retry-After: 1\r\n");
 }
 
 static struct slice field(const struct http_request *request, const char *name)
@@ -291,7 +293,8 @@ static int open_http(struct web *web, uv_loop_t *loop, struct err *err)
         .counters = &web->counters,
         .max_connections = (unsigned)s->http_connections,
         .max_per_address = (unsigned)s->http_connections_per_address,
-        .workers = (unsigned)s->query_threads + 1 + LOGINS,
+        .workers = (unsigned)s->query_threads + 2 + LOGINS, /* one beyond what one tenant can hold */
+        .per_client = (unsigned)s->query_threads,
         .streams = (unsigned)s->http_streams,
         .idle_ms = to_ms(s->http_idle_timeout),
         .head_ms = to_ms(s->http_head_timeout),

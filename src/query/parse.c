@@ -5,6 +5,7 @@
  * allowed there.
  */
 #include "query/bucket.h"
+#include "query/compare.h"
 #include "query/filter.h"
 #include "query/when.h"
 
@@ -16,6 +17,7 @@ struct parse {
     size_t json_bytes;
     int64_t now_us, since_us; /* since_us 0: not given */
     bool has_from, has_to, has_limit;
+    const char *compare;
     bool is_refined; /* more than groups and measures is asked for */
     struct err *err;
 };
@@ -125,6 +127,15 @@ static int read_top(struct parse *parse, const json_t *json)
     parse->query->top = (uint32_t)top;
     parse->is_refined = true;
     return 0;
+}
+
+static int read_compare(struct parse *parse, const json_t *json)
+{
+    parse->compare = json_string_value(json);
+    parse->is_refined = true;
+    return json_is_string(json)
+               ? 0
+               : err_set(parse->err, ERR_INVALID, "compare: previous, week, year, or a time, as a string");
 }
 
 static int read_by(struct parse *parse, const json_t *json)
@@ -307,6 +318,7 @@ static const struct field {
     {"fill", read_fill},
     {"top", read_top},
     {"rest", read_rest},
+    {"compare", read_compare},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -320,7 +332,7 @@ static int refuse_unknown(struct parse *parse, const json_t *json)
         if (!known)
             return err_set(parse->err, ERR_INVALID,
                            "'%s' is not a field; the fields are measures, by, where, from, to, since, "
-                           "interval, timezone, first_day, order, limit, totals, fill, top, rest",
+                           "interval, timezone, first_day, order, limit, totals, fill, top, rest, compare",
                            value_shown(json_object_iter_key(at)));
     }
     return 0;
@@ -372,6 +384,10 @@ static int read_document(struct parse *parse, const json_t *json)
     set_defaults(parse);
     if (!parse->is_refined)
         parse->query->figure_count = 0;
+    if (parse->compare != NULL && parse->query->from < parse->query->to)
+        rc = compare_open(parse->query, parse->compare, parse->now_us, parse->err);
+    if (rc != 0)
+        return rc;
     if (parse->query->zone != NULL && parse->query->from < parse->query->to)
         rc = bucket_open(parse->query, parse->err);
     if (rc != 0)

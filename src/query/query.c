@@ -71,12 +71,14 @@ size_t query_first_figure(const struct query *query)
 size_t query_column_count(const struct query *query)
 {
     size_t figures = query->figure_count > 0 ? query->figure_count : query->measure_count;
-    return query_first_figure(query) + figures + query->rest;
+    return query_first_figure(query) + figures * (query->compares ? 3 : 1) + query->rest;
 }
 
 void query_column_name(const struct query *query, size_t i, char out[QUERY_COLUMN_BYTES])
 {
+    static const char *const beside[] = {"", ".before", ".change"};
     size_t first = query_first_figure(query), bucket = query->interval_us > 0;
+    size_t each = query->compares ? 3 : 1;
     struct query_figure figure = {.measure = i - first};
     if (query->rest && i + 1 == query_column_count(query)) {
         (void)snprintf(out, QUERY_COLUMN_BYTES, "rest");
@@ -85,9 +87,9 @@ void query_column_name(const struct query *query, size_t i, char out[QUERY_COLUM
                        i < bucket ? "time" : event_columns[query->dimensions[i - bucket]].name);
     } else {
         if (query->figure_count > 0)
-            figure = query->figures[i - first];
-        (void)snprintf(out, QUERY_COLUMN_BYTES, "%s%s", query_measure_name(query->measures[figure.measure]),
-                       query_figure_suffix(figure.kind));
+            figure = query->figures[(i - first) / each];
+        (void)snprintf(out, QUERY_COLUMN_BYTES, "%s%s%s", query_measure_name(query->measures[figure.measure]),
+                       query_figure_suffix(figure.kind), beside[(i - first) % each]);
     }
 }
 
@@ -227,17 +229,37 @@ static int check_figures(const struct query *query, struct err *err)
     for (size_t i = 0; i < query->figure_count; i++)
         if (query->figures[i].measure >= query->measure_count || query->figures[i].kind > FIGURE_PER_HOUR)
             return err_set(err, ERR_INVALID, "measures[%zu]: no such measure", i);
-    if (query->fill && (query->interval_us == 0 || query->dimension_count > 0 || query->order_count == 0 ||
-                        !query->orders[0].by_bucket || query->orders[0].descending))
-        return err_set(err, ERR_INVALID, "fill: with an interval, without by, in the order of time");
-    if (query->top > QUERY_TOP || (query->top > 0 && query->dimension_count != 1))
+    if (query->fill &&
+        (query->interval_us == 0 || (query->dimension_count > 0 && query->top == 0) ||
+         query->order_count == 0 || !query->orders[0].by_bucket || query->orders[0].descending))
+        return err_set(err, ERR_INVALID,
+                       "fill: with an interval, in the order of time, and with top where there is a by");
+    if (query->top > QUERY_TOP || (query->top > 0 && query->dimension_count == 0))
         return err_set(err, query->top > QUERY_TOP ? ERR_LIMIT : ERR_INVALID,
-                       "top: 1 to %d, of exactly one column in by", QUERY_TOP);
+                       "top: 1 to %d, of what the columns in by have together", QUERY_TOP);
     if (query->rest && query->top == 0)
         return err_set(err, ERR_INVALID, "rest: only with top");
-    if (query->figure_count == 0 && (query->totals || query->fill || query->top > 0))
-        return err_set(err, ERR_INVALID, "measures: totals, fill and top need figures");
+    if (query->figure_count == 0 && (query->totals || query->fill || query->top > 0 || query->compares))
+        return err_set(err, ERR_INVALID, "measures: totals, fill, top and compare need figures");
     return 0;
+}
+
+/* The other period has its own clocks and its own number of buckets. */
+static int check_before(const struct query *query, struct err *err)
+{
+    struct query *before = query->compares ? malloc(sizeof *before) : NULL;
+    if (!query->compares)
+        return 0;
+    if (before == NULL)
+        return err_set(err, ERR_NO_MEMORY, "out of memory");
+    int rc =
+        query->before_from < 0 || query->before_to > QUERY_LATEST_US || query->before_from >= query->before_to
+            ? err_set(err, ERR_INVALID, "compare: no such period")
+            : query_before_open(query, before, err);
+    if (rc == 0)
+        query_before_close(before);
+    free(before);
+    return rc;
 }
 
 int query_check(const struct query *query, struct err *err)
@@ -251,6 +273,8 @@ int query_check(const struct query *query, struct err *err)
         rc = check_orders(query, err);
     if (rc == 0)
         rc = check_figures(query, err);
+    if (rc == 0)
+        rc = check_before(query, err);
     return rc != 0 ? rc : filter_check(query, err);
 }
 

@@ -8,7 +8,7 @@
  * JSON: {"measures":["messages","requests"],"by":["sender_domain"],"where":[{"column":"direction","op":"eq",
  *        "values":["in"]}],"from":"2026-03-01T00:00:00Z","to":…,"since":"24h","interval":"1h",
  *        "order":[{"by":"messages","desc":true}],"limit":100,"timezone":…,"first_day":…,"totals":…,"fill":…,
- *        "top":…,"rest":…}
+ *        "top":…,"rest":…,"compare":…}
  * Answer: {"rows":[{"sender_domain":…,"messages":…,"requests":…}],"from":…,"to":…,"truncated":false}
  *
  * Measures (measures.def) and what they count are in docs/reference/query.md; query_measure_counts says which
@@ -45,6 +45,7 @@ enum {
     QUERY_PIECES = 512,    /* changes of a zone's clocks within the range */
     QUERY_FIGURES = 12,
     QUERY_TOP = 100,
+    QUERY_FILTERS_ALL = QUERY_FILTERS + 2 + QUERY_TOP * (QUERY_DIMENSIONS + 1), /* with those of top */
     QUERY_COLUMN_BYTES = 64, /* of the name of an answer's column, with its NUL */
     QUERY_JSON_BYTES = 256 * 1024,
     QUERY_DEFAULT_ROWS = 1000,
@@ -131,15 +132,17 @@ struct query {
     size_t measure_count, dimension_count, filter_count, value_count, order_count;
     enum measure measures[QUERY_MEASURES];
     enum column dimensions[QUERY_DIMENSIONS];
-    struct query_filter filters[QUERY_FILTERS + 1]; /* those of no group: all must hold; one more for top */
+    struct query_filter filters[QUERY_FILTERS_ALL]; /* those of no group: all must hold */
     size_t figure_count; /* 0: the measures as they are, and nothing of what follows. Engines look at none of
                             it, the store does (refine.h) */
     struct query_figure figures[QUERY_FIGURES];
-    bool totals; /* the sink gets them before the first row */
-    bool fill;   /* zeros for the buckets of which there is nothing */
-    uint32_t
-        top;   /* only this many values of the one dimension, those with most of the first measure; 0: all */
-    bool rest; /* what is behind top as well, and a last column that says so of each row */
+    bool totals;  /* the sink gets them before the first row */
+    bool fill;    /* zeros for the buckets of which there is nothing; of each series of top */
+    uint32_t top; /* only this many groups (series) by the dimensions, those with most of the first measure in
+                     all of the range; 0: all */
+    bool rest;    /* what is behind top as well, and a last column that says so of each row */
+    bool compares;                       /* figures have those of another period beside them */
+    int64_t before_from, before_to;      /* that period: query_before_open */
     bool keeps_recipients, keeps_events; /* it is part of a question that is about them */
     struct query_value *values;          /* owned */
     struct query_order orders[QUERY_ORDERS];
@@ -188,6 +191,11 @@ enum column query_measure_column(enum measure measure);
 int64_t query_origin(const struct query *query);
 int64_t query_bucket(const struct query *query, int64_t ts);
 int64_t query_bucket_end(const struct query *query, int64_t start);
+
+/* The question about the period that it is compared with: like it but for range and buckets. *out borrows all
+ * but its pieces from query. ERR_LIMIT, ERR_NO_MEMORY. */
+MUST_CHECK int query_before_open(const struct query *query, struct query *out, struct err *err);
+void query_before_close(struct query *before);
 
 /* The same for engines, who compile it. From begin to the next piece's, clocks are offset_us ahead of UTC.
  * Let s be where the bucket of the clocks' reading begins, less offset_us: the bucket's start is s when s >

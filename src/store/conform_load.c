@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* A question that takes long. */
 static const char slow_question[] = "{\"measures\":[\"messages\",\"bytes\",\"clients\",\"requests\"],\"by\":["
@@ -112,6 +113,62 @@ static void *ask_again_and_again(void *arg)
     }
     query_destroy(&query);
     return NULL;
+}
+
+/* ---- one tenant beside others ---------------------------------------------------------------- */
+
+struct hog {
+    struct place *place;
+    uint32_t tenant;
+    atomic_bool *stop;
+    atomic_int answered, busy, other;
+};
+
+static void *ask_for_tenant(void *arg)
+{
+    struct hog *hog = arg;
+    struct query *query;
+    struct query_sink sink = {.row = hold_row};
+    if (query_parse(SLICE("{\"measures\":[\"clients\",\"senders\",\"bytes\"],\"by\":[\"instance\"],\"since\":"
+                          "\"96h\"}"),
+                    FIXTURE_START_US + FIXTURE_RANGE_US, &query, NULL) != 0)
+        abort();
+    query->scope = QUERY_SCOPE_TENANT;
+    query->tenant = hog->tenant;
+    while (!atomic_load(hog->stop)) {
+        int rc = store_query(hog->place->store, query, &sink, NULL);
+        atomic_fetch_add(rc == 0 ? &hog->answered : rc == ERR_BUSY ? &hog->busy : &hog->other, 1);
+        (void)usleep(rc == ERR_BUSY ? 1000 : 0);
+    }
+    query_destroy(&query);
+    return NULL;
+}
+
+/* Two connections: of one tenant one question runs and one waits, however many ask; the other gets its turn.
+ */
+static void a_tenant_that_asks_all_the_time_leaves_room_for_others(void **state)
+{
+    struct place *place = *state;
+    struct fixture fixture;
+    atomic_bool stop = false;
+    struct hog greedy = {.place = place, .tenant = 1, .stop = &stop};
+    struct hog modest = {.place = place, .tenant = 2, .stop = &stop};
+    pthread_t threads[ASKERS + 1];
+    fixture_init(&fixture, 12, 20000);
+    place_store(place, &fixture, 1);
+    for (size_t i = 0; i < ASKERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_for_tenant, &greedy), 0);
+    assert_int_equal(pthread_create(&threads[ASKERS], NULL, ask_for_tenant, &modest), 0);
+    while (atomic_load(&modest.answered) < 10 || atomic_load(&greedy.busy) < 10)
+        (void)usleep(1000);
+    atomic_store(&stop, true);
+    for (size_t i = 0; i <= ASKERS; i++)
+        (void)pthread_join(threads[i], NULL);
+    print_message("greedy %d answered, %d refused; modest %d answered, %d refused\n", greedy.answered,
+                  greedy.busy, modest.answered, modest.busy);
+    assert_true(greedy.answered > 0);
+    assert_int_equal(modest.busy + modest.other + greedy.other, 0);
+    fixture_fini(&fixture);
 }
 
 static void begin_asking(struct asking *asking, pthread_t *threads, size_t count)
@@ -288,6 +345,7 @@ int main(void)
         PLACE_TEST(one_question_is_cancelled_alone),
         PLACE_TEST(many_ask_while_rows_are_written),
         PLACE_TEST(questions_that_eat_the_memory_do_not_stop_the_writer),
+        PLACE_TEST(a_tenant_that_asks_all_the_time_leaves_room_for_others),
     };
     return cmocka_run_group_tests_name("store/" ENGINE " load", tests, NULL, NULL);
 }

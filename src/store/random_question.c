@@ -221,6 +221,8 @@ static void set_range(json_t *question, uint64_t *random)
 
 char *random_question(const struct fixture *fixture, uint64_t *random)
 {
+    static const char *const compared[] = {"previous", "previous", "week", "2026-03-01T03:00:00Z",
+                                           "2026-03-02"};
     json_t *question = json_object(), *where = json_array();
     assert_int_equal(json_object_set_new(question, "measures",
                                          random_names(random, measure_name, 1 + fixture_below(random, 5))),
@@ -244,6 +246,11 @@ char *random_question(const struct fixture *fixture, uint64_t *random)
     if (json_object_get(question, "interval") != NULL &&
         json_array_size(json_object_get(question, "by")) == 0 && fixture_below(random, 2))
         assert_int_equal(json_object_set_new(question, "fill", json_true()), 0);
+    if (fixture_below(random, 4) == 0)
+        assert_int_equal(
+            json_object_set_new(question, "compare",
+                                json_string(compared[fixture_below(random, ARRAY_LENGTH(compared))])),
+            0);
     char *text = json_dumps(question, JSON_COMPACT);
     json_decref(question);
     assert_non_null(text);

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * refine: see refine.h. Rows stream through; only the values of top are kept.
+ * refine: see refine.h. Rows stream through; what is kept are the series of top, one bucket of them while
+ * buckets are filled, and the groups of an earlier period.
  */
 #include "store/refine.h"
 
+#include "store/earlier.h"
+#include "store/figures.h"
+#include "store/series.h"
+
 #include <stdlib.h>
 
-enum { CELLS = 2 + QUERY_DIMENSIONS + QUERY_FIGURES };
+enum { CELLS = 2 + QUERY_DIMENSIONS + 3 * QUERY_FIGURES };
 
 struct refine {
     struct store *store;
@@ -15,12 +20,15 @@ struct refine {
     struct query_sink *sink;
     struct err *err;
     int64_t deadline_us; /* monotonic */
-    uint64_t totals[QUERY_MEASURES];
-    struct query_value top[QUERY_TOP];
+    uint64_t totals[QUERY_MEASURES], before_totals[QUERY_MEASURES];
+    struct series top[QUERY_TOP];
     size_t top_count;
     int64_t next_bucket; /* with fill: the one that no row was seen of yet */
     uint32_t rows;
     bool is_rest;
+    const struct query *before; /* the earlier period, when it is compared with */
+    struct earlier *earlier;
+    bool earlier_is_cut; /* what isn't there may have been cut off */
 };
 
 /* One plain question to the engine, within what is left of the time. */
@@ -59,6 +67,14 @@ static int take_totals(void *arg, const struct cell *cells, size_t count)
     return 0;
 }
 
+static int take_before_totals(void *arg, const struct cell *cells, size_t count)
+{
+    struct refine *refine = arg;
+    for (size_t i = 0; i < count; i++)
+        refine->before_totals[i] = cells[i].u64;
+    return 0;
+}
+
 /* From start to end, as far as the range reaches. */
 static double seconds_between(const struct query *query, int64_t start, int64_t end)
 {
@@ -67,65 +83,87 @@ static double seconds_between(const struct query *query, int64_t start, int64_t 
     return (double)(end - start) / (double)US_PER_SECOND;
 }
 
-static struct cell figure_of(const struct refine *refine, const struct query_figure *figure,
-                             const struct cell *measures, double seconds)
+static size_t add_figures(const struct refine *refine, const struct cell *keys, const uint64_t *measures,
+                          double seconds, struct cell *out)
 {
-    static const double per[] = {[FIGURE_PER_SECOND] = 1, [FIGURE_PER_MINUTE] = 60, [FIGURE_PER_HOUR] = 3600};
-    uint64_t value = measures[figure->measure].u64, total = refine->totals[figure->measure];
-    struct cell cell = {.type = CELL_F64};
-    if (figure->kind == FIGURE_PLAIN)
-        return measures[figure->measure];
-    if (figure->kind == FIGURE_SHARE)
-        cell.f64 = total > 0 ? (double)value / (double)total : 0;
-    else
-        cell.f64 = (double)value * per[figure->kind] / seconds;
-    return cell;
+    static const uint64_t none[QUERY_MEASURES];
+    struct figures now = {measures, refine->totals, seconds};
+    struct figures before = {NULL, refine->before_totals, 0};
+    if (refine->earlier != NULL) {
+        before.values = earlier_find(refine->earlier, keys, refine->is_rest);
+        before.seconds = earlier_seconds(refine->earlier, keys);
+        if (before.values == NULL && !refine->earlier_is_cut && before.seconds > 0)
+            before.values = none; /* there was a bucket, and nothing in it */
+    }
+    return figures_write(refine->query, &now, &before, out);
 }
 
-static size_t add_figures(const struct refine *refine, struct cell *out, const struct cell *measures,
-                          double seconds)
-{
-    const struct query *query = refine->query;
-    for (size_t i = 0; i < query->figure_count; i++)
-        out[i] = figure_of(refine, &query->figures[i], measures, seconds);
-    return query->figure_count;
-}
-
-/* keys: the bucket, when there are any, then the columns (of the rest: NULL). */
-static int hand_on(struct refine *refine, const struct cell *keys, const struct cell *measures)
+/* keys: the bucket, when there are any, then the columns (of the rest: none). */
+static int hand_on(struct refine *refine, const struct cell *keys, const uint64_t *measures)
 {
     const struct query *query = refine->query;
     struct cell out[CELLS];
-    size_t n = 0, columns = query->dimension_count;
+    size_t n = 0, columns = query->dimension_count, bucket = query->interval_us > 0;
     int64_t start = query->from, end = query->to;
     if (refine->rows == query->limit) {
         refine->sink->truncated = true;
         return 0;
     }
-    if (query->interval_us > 0) {
+    if (bucket) {
         start = keys->ts;
         end = query_bucket_end(query, start);
-        out[n++] = *keys++;
+        out[n++] = *keys;
     }
     for (size_t i = 0; i < columns; i++)
-        out[n++] = refine->is_rest ? (struct cell){.type = CELL_NULL} : keys[i];
-    n += add_figures(refine, out + n, measures, seconds_between(query, start, end));
+        out[n++] = refine->is_rest ? (struct cell){.type = CELL_NULL} : keys[bucket + i];
+    n += add_figures(refine, keys, measures, seconds_between(query, start, end), out + n);
     if (query->rest)
         out[n++] = (struct cell){.type = CELL_BOOL, .u64 = refine->is_rest};
     refine->rows++;
     return refine->sink->row(refine->sink->arg, out, n);
 }
 
+/* ---- buckets of which there is nothing ------------------------------------------------------- */
+
+/* The next bucket, with what was seen of each series; zeros for what wasn't. */
+static int hand_on_series(struct refine *refine)
+{
+    const struct query *query = refine->query;
+    struct cell keys[1 + QUERY_DIMENSIONS] = {{.type = CELL_TS, .ts = refine->next_bucket}};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < refine->top_count; i++) {
+        struct series *series = &refine->top[i];
+        memcpy(keys + 1, series->cells, query->dimension_count * sizeof *keys);
+        rc = hand_on(refine, keys, series->measures);
+        memset(series->measures, 0, sizeof series->measures);
+    }
+    refine->next_bucket = query_bucket_end(query, refine->next_bucket);
+    return rc;
+}
+
+static int fill_series(struct refine *refine, const struct cell *cells, const uint64_t *measures)
+{
+    int rc = 0;
+    while (rc == 0 && refine->next_bucket < cells[0].ts)
+        rc = hand_on_series(refine);
+    for (size_t i = 0; rc == 0 && i < refine->top_count; i++)
+        if (series_is(&refine->top[i], refine->query, cells + 1))
+            memcpy(refine->top[i].measures, measures, sizeof refine->top[i].measures);
+    return rc;
+}
+
 /* Rows of zeros for the buckets before that one. */
 static int fill_until(struct refine *refine, int64_t bucket)
 {
-    static const struct cell zeros[QUERY_MEASURES] = {
-        {.type = CELL_U64}, {.type = CELL_U64}, {.type = CELL_U64}, {.type = CELL_U64},
-        {.type = CELL_U64}, {.type = CELL_U64}, {.type = CELL_U64}, {.type = CELL_U64},
-    };
+    static const uint64_t zeros[QUERY_MEASURES];
+    bool is_one = refine->query->dimension_count == 0 || refine->is_rest;
     int rc = 0;
     while (rc == 0 && refine->next_bucket < bucket) {
         struct cell time = {.type = CELL_TS, .ts = refine->next_bucket};
+        if (!is_one) {
+            rc = hand_on_series(refine);
+            continue;
+        }
         rc = hand_on(refine, &time, zeros);
         refine->next_bucket = query_bucket_end(refine->query, refine->next_bucket);
     }
@@ -136,81 +174,71 @@ static int take_row(void *arg, const struct cell *cells, size_t count)
 {
     struct refine *refine = arg;
     const struct query *query = refine->query;
+    uint64_t measures[QUERY_MEASURES] = {0};
     int rc = 0;
     bool any = !refine->is_rest; /* nothing is left: no row */
-    for (size_t i = count - query->measure_count; i < count; i++)
-        any = any || cells[i].u64 > 0;
+    for (size_t i = 0; i < query->measure_count; i++) {
+        measures[i] = cells[count - query->measure_count + i].u64;
+        any = any || measures[i] > 0;
+    }
     if (!any)
         return 0;
+    if (query->fill && query->dimension_count > 0 && !refine->is_rest)
+        return fill_series(refine, cells, measures);
     if (query->fill) {
         rc = fill_until(refine, cells[0].ts);
         refine->next_bucket = query_bucket_end(query, cells[0].ts);
     }
-    return rc != 0 ? rc : hand_on(refine, cells, cells + count - query->measure_count);
+    return rc != 0 ? rc : hand_on(refine, cells, measures);
 }
 
-/* What a filter would have to say to find that cell again. Texts are copied. */
-static int value_of(enum column column, const struct cell *cell, struct query_value *out)
+static int take_earlier(void *arg, const struct cell *cells, size_t count)
 {
-    enum direction direction = DIRECTION_ABSENT;
-    enum stage stage = STAGE_OTHER;
-    int rc = 0;
-    *out = (struct query_value){.absent = cell->type == CELL_NULL, .u64 = cell->u64, .ts = cell->ts};
-    if (cell->type != CELL_TEXT)
-        return 0;
-    switch (event_columns[column].type) {
-    case TYPE_IP:
-        return ip_parse(cell->text, &out->ip);
-    case TYPE_NETWORK:
-        rc = ip_prefix_parse(cell->text, &out->prefix);
-        out->ip = out->prefix.net;
-        return rc;
-    case TYPE_ID128:
-        return text_from_hex(cell->text, out->id.b, sizeof out->id.b);
-    case TYPE_STAGE:
-        rc = event_stage_parse(cell->text, &stage);
-        out->u64 = (uint64_t)stage;
-        return rc;
-    case TYPE_DIRECTION:
-        rc = event_direction_parse(cell->text, &direction);
-        out->u64 = (uint64_t)direction;
-        return rc;
-    default:
-        out->text = (struct slice){malloc(cell->text.n + 1), cell->text.n};
-        if (out->text.p == NULL)
-            return ERR_NO_MEMORY;
-        memcpy((char *)out->text.p, cell->text.p, cell->text.n);
-        return 0;
-    }
+    struct refine *refine = arg;
+    (void)count;
+    int rc = earlier_put(refine->earlier, cells, refine->is_rest);
+    return rc != 0 ? err_set(refine->err, rc, "out of memory") : 0;
 }
+
+/* The rows of a part, those of the earlier period before them. */
+static int ask_both(struct refine *refine, const struct query *part, bool *truncated)
+{
+    struct query now = *part, then = *part;
+    int rc = 0;
+    if (refine->before != NULL) {
+        bool cut = false;
+        then.from = refine->before->from;
+        then.to = refine->before->to;
+        then.pieces = refine->before->pieces;
+        then.piece_count = refine->before->piece_count;
+        then.limit = QUERY_LIMIT;
+        rc = ask(refine, &then, take_earlier, &cut);
+        refine->earlier_is_cut = refine->earlier_is_cut || cut;
+    }
+    if (refine->query->fill)
+        refine->next_bucket = query_bucket(refine->query, refine->query->from);
+    if (rc == 0)
+        rc = ask(refine, &now, take_row, truncated);
+    return rc == 0 && refine->query->fill && !*truncated ? fill_until(refine, refine->query->to) : rc;
+}
+
+/* ---- the largest, and the rest --------------------------------------------------------------- */
 
 static int take_top(void *arg, const struct cell *cells, size_t count)
 {
     struct refine *refine = arg;
     (void)count;
-    int rc = value_of(refine->query->dimensions[0], cells, &refine->top[refine->top_count]);
-    refine->top_count += rc == 0;
-    return rc;
+    return series_take(&refine->top[refine->top_count++], refine->query, cells);
 }
 
-/* The question with one more filter: its column is (IN) or is not (NE) one of top. */
-static int ask_with(struct refine *refine, struct query *part, enum query_op op, bool *truncated)
+/* The question with one more filter: its columns are those of top; or, for the rest, not. */
+static int ask_with(struct refine *refine, struct query *part, bool *truncated)
 {
-    const struct query *query = refine->query;
-    struct query_value *values = calloc(query->value_count + refine->top_count, sizeof *values);
-    if (values == NULL)
-        return err_set(refine->err, ERR_NO_MEMORY, "out of memory");
-    if (query->value_count > 0)
-        memcpy(values, query->values, query->value_count * sizeof *values);
-    memcpy(values + query->value_count, refine->top, refine->top_count * sizeof *values);
-    part->values = values;
-    part->filters[part->filter_count++] = (struct query_filter){.column = query->dimensions[0],
-                                                                .op = op,
-                                                                .first_value = query->value_count,
-                                                                .value_count = refine->top_count};
-    part->value_count += refine->top_count;
-    int rc = ask(refine, part, take_row, truncated);
-    free(values);
+    int rc = series_filter(refine->top, refine->top_count, refine->query, refine->is_rest, part);
+    if (rc != 0)
+        return err_set(refine->err, rc, "out of memory");
+    rc = ask_both(refine, part, truncated);
+    free(part->values);
     return rc;
 }
 
@@ -226,27 +254,26 @@ static int ask_top(struct refine *refine)
     int rc = ask(refine, &largest, take_top, &truncated);
     if (rc != 0 || refine->top_count == 0)
         return rc;
-    rc = ask_with(refine, &those, OP_IN, &truncated);
+    rc = ask_with(refine, &those, &truncated);
     refine->sink->truncated = refine->sink->truncated || truncated;
     if (rc != 0 || !query->rest)
         return rc;
     struct query rest = without_columns(query, query->interval_us > 0);
     refine->is_rest = true;
-    return ask_with(refine, &rest, OP_NE, &truncated);
+    return ask_with(refine, &rest, &truncated);
 }
 
 static int ask_rows(struct refine *refine)
 {
-    struct query plain = *refine->query;
     bool truncated = false;
-    if (plain.top > 0)
+    if (refine->query->top > 0)
         return ask_top(refine);
-    if (plain.fill)
-        refine->next_bucket = query_bucket(&plain, plain.from);
-    int rc = ask(refine, &plain, take_row, &truncated);
+    int rc = ask_both(refine, refine->query, &truncated);
     refine->sink->truncated = refine->sink->truncated || truncated;
-    return rc == 0 && plain.fill && !truncated ? fill_until(refine, plain.to) : rc;
+    return rc;
 }
+
+/* ---- the whole answer ------------------------------------------------------------------------ */
 
 static bool needs_totals(const struct query *query)
 {
@@ -256,14 +283,50 @@ static bool needs_totals(const struct query *query)
     return needs;
 }
 
+static int ask_totals(struct refine *refine)
+{
+    bool truncated;
+    struct query part = without_columns(refine->query, false);
+    int rc = ask(refine, &part, take_totals, &truncated);
+    if (rc != 0 || refine->before == NULL)
+        return rc;
+    part = without_columns(refine->before, false);
+    return ask(refine, &part, take_before_totals, &truncated);
+}
+
 static int hand_totals(struct refine *refine)
 {
-    struct cell measures[QUERY_MEASURES], out[CELLS];
-    const struct query *query = refine->query;
-    for (size_t i = 0; i < query->measure_count; i++)
-        measures[i] = (struct cell){.type = CELL_U64, .u64 = refine->totals[i]};
-    size_t n = add_figures(refine, out, measures, seconds_between(query, query->from, query->to));
+    struct cell out[CELLS];
+    const struct query *query = refine->query, *then = refine->before;
+    struct figures now = {refine->totals, refine->totals, seconds_between(query, query->from, query->to)};
+    struct figures before = {refine->before_totals, refine->before_totals,
+                             then != NULL ? seconds_between(then, then->from, then->to) : 0};
+    size_t n = figures_write(query, &now, &before, out);
     return refine->sink->totals(refine->sink->arg, out, n);
+}
+
+static int answer(struct refine *refine)
+{
+    const struct query *query = refine->query;
+    int rc = needs_totals(query) ? ask_totals(refine) : 0;
+    if (rc == 0 && query->totals && refine->sink->totals != NULL)
+        rc = hand_totals(refine);
+    return rc != 0 ? rc : ask_rows(refine);
+}
+
+static int answer_both(struct refine *refine)
+{
+    struct query before;
+    int rc = query_before_open(refine->query, &before, refine->err);
+    if (rc != 0)
+        return rc;
+    refine->before = &before;
+    rc = earlier_create(&refine->earlier, refine->query, &before, refine->err);
+    if (rc == 0)
+        rc = answer(refine);
+    earlier_destroy(&refine->earlier);
+    query_before_close(&before);
+    return rc;
 }
 
 int refine(struct store *store, const struct store_engine *engine, const struct query *query,
@@ -271,24 +334,19 @@ int refine(struct store *store, const struct store_engine *engine, const struct 
 {
     if (query->figure_count == 0)
         return engine->query(store, query, sink, err);
-    struct refine refine = {.store = store,
-                            .engine = engine,
-                            .query = query,
-                            .sink = sink,
-                            .err = err,
-                            .deadline_us = clock_monotonic_us() + query->timeout_us};
-    bool truncated, totals = needs_totals(query);
-    int rc = 0;
+    struct refine *refine = calloc(1, sizeof *refine);
+    if (refine == NULL)
+        return err_set(err, ERR_NO_MEMORY, "out of memory");
+    *refine = (struct refine){.store = store,
+                              .engine = engine,
+                              .query = query,
+                              .sink = sink,
+                              .err = err,
+                              .deadline_us = clock_monotonic_us() + query->timeout_us};
     sink->truncated = false;
-    if (totals) {
-        struct query part = without_columns(query, false);
-        rc = ask(&refine, &part, take_totals, &truncated);
-    }
-    if (rc == 0 && query->totals && sink->totals != NULL)
-        rc = hand_totals(&refine);
-    if (rc == 0)
-        rc = ask_rows(&refine);
-    for (size_t i = 0; i < refine.top_count; i++)
-        free((char *)refine.top[i].text.p);
+    int rc = query->compares ? answer_both(refine) : answer(refine);
+    for (size_t i = 0; i < refine->top_count; i++)
+        series_fini(&refine->top[i]);
+    free(refine);
     return rc;
 }

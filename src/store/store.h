@@ -25,7 +25,8 @@ struct store_options {
     const char *engine; /* "duckdb", "null" */
     const char *dir;    /* the engine's own directory, made when missing */
     uint64_t memory_bytes;
-    uint32_t query_threads; /* questions at once */
+    uint32_t query_threads;    /* questions at once */
+    uint32_t query_per_tenant; /* of one tenant; 0: one less than query_threads, and at least 1 */
 };
 
 /* An engine may keep its rows in parts. Each has what it was given between two cursors: in the journal's
@@ -160,8 +161,8 @@ MUST_CHECK int store_rewrite_part(struct store *store, uint64_t id, const struct
                                   struct err *err);
 
 /* Any thread; blocks until answered. Runs query_check first, and answers what no engine has to know
- * (refine.h). ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many at once), ERR_LIMIT (memory), or what the sink
- * returned. */
+ * (refine.h). ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many at once, in all or of its tenant), ERR_LIMIT
+ * (memory), or what the sink returned. */
 MUST_CHECK int store_query(struct store *store, const struct query *query, struct query_sink *sink,
                            struct err *err);
 /* The events of a scan (scan.h), at most scan->limit, in its order; the same threads and errors. An event is

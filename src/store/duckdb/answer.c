@@ -205,7 +205,8 @@ int answer_statement(struct pool *pool, struct parts *parts, const struct asking
     const struct query *query = asking->query;
     struct pool_slot *slot;
     struct snapshot snapshot;
-    int rc = pool_take(pool, query->timeout_us, query->cancelled, &slot, err);
+    uint32_t tenant = query->scope == QUERY_SCOPE_TENANT ? query->tenant : 0;
+    int rc = pool_take(pool, tenant, query->timeout_us, query->cancelled, &slot, err);
     if (rc != 0)
         return rc;
     rc = parts_snapshot(parts, query->from - QUERY_MESSAGE_US, query->to + QUERY_MESSAGE_US, &snapshot, err);

@@ -25,7 +25,7 @@ static struct store *opened(const char *dir)
 {
     struct err err = {0};
     struct store *store;
-    if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, &err) != 0)
+    if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1, 0}, &err) != 0)
         fail_msg("open: %s", err_detail(&err));
     return store;
 }
@@ -171,7 +171,7 @@ static void die_with_wal(const char *dir, uint64_t commits)
         uint64_t rows = 0;
         struct store *store;
         fixture_init(&fixture, 1, 300);
-        if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, NULL) != 0)
+        if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1, 0}, NULL) != 0)
             _exit(1);
         for (uint64_t i = 0; i < commits; i++)
             if (put(store, &fixture, &rows, NULL) != 0)
@@ -256,7 +256,7 @@ static void commit_and_tell(const char *dir, int to, size_t messages, bool by_it
     struct store *store;
     struct told told = {0};
     fixture_init(&fixture, 6, messages);
-    if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, NULL) != 0 ||
+    if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1, 0}, NULL) != 0 ||
         store_cursor(store, &cursor, NULL) != 0)
         _exit(1);
     told.rows = cursor.pos.offset;
@@ -335,14 +335,14 @@ static void a_second_process_is_refused(void **state)
     pid_t child = fork();
     if (child == 0) {
         struct store *held;
-        if (store_open(&held, &(struct store_options){"duckdb", dir, 256 << 20, 1}, NULL) != 0)
+        if (store_open(&held, &(struct store_options){"duckdb", dir, 256 << 20, 1, 0}, NULL) != 0)
             _exit(1);
         _exit(write(ready[1], "x", 1) == 1 && read(done[0], &byte, 1) == 1 ? 0 : 2);
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);
     struct store *store;
     struct err err = {0};
-    assert_int_equal(store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, &err),
+    assert_int_equal(store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1, 0}, &err),
                      ERR_BUSY);
     assert_int_equal(damaged_files(dir, ".duckdb.damaged-"), 0); /* busy is not damaged */
     assert_int_equal(write(done[1], "x", 1), 1);
@@ -363,7 +363,7 @@ static void commit_for_ever(const char *dir, int told)
     struct store_cursor cursor;
     struct store *store;
     fixture_init(&fixture, 5, 60);
-    if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, NULL) != 0 ||
+    if (store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1, 0}, NULL) != 0 ||
         store_cursor(store, &cursor, NULL) != 0)
         _exit(1);
     uint64_t rows = cursor.pos.offset;
@@ -498,7 +498,7 @@ static void without_descriptors_the_file_stays(void **state)
     for (int more = 0; more < 2; more++) {
         none = (struct rlimit){(rlim_t)(next + more), limit.rlim_max};
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-        int rc = store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, &err);
+        int rc = store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1, 0}, &err);
         if (rc == 0)
             store_close(&store); /* one descriptor was enough */
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);

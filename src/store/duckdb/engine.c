@@ -355,7 +355,7 @@ static int open_store(struct store *store, const struct store_options *options, 
     rc = writer_open(&store->writer, &store->instance, err);
     if (rc != 0)
         goto shut_parts;
-    rc = pool_open(&store->pool, &store->instance, options->query_threads, err);
+    rc = pool_open(&store->pool, &store->instance, options->query_threads, options->query_per_tenant, err);
     if (rc != 0)
         goto close_writer;
     (void)pthread_mutex_init(&store->mutex, NULL);

@@ -51,13 +51,17 @@ static void *watchdog(void *arg)
     return NULL;
 }
 
-int pool_open(struct pool *pool, struct instance *instance, uint32_t slots, struct err *err)
+int pool_open(struct pool *pool, struct instance *instance, uint32_t slots, uint32_t per_tenant,
+              struct err *err)
 {
     pthread_condattr_t monotonic;
     *pool = (struct pool){.instance = instance,
                           .slots_count = slots < 1            ? 1
                                          : slots > POOL_SLOTS ? POOL_SLOTS
                                                               : slots};
+    pool->per_tenant = per_tenant == 0 ? pool->slots_count - 1 : per_tenant;
+    if (pool->per_tenant == 0)
+        pool->per_tenant = 1;
     (void)pthread_mutex_init(&pool->mutex, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -108,28 +112,99 @@ static struct pool_slot *free_slot(struct pool *pool)
     return NULL;
 }
 
-int pool_take(struct pool *pool, int64_t timeout_us, const atomic_bool *wish, struct pool_slot **out,
-              struct err *err)
+static uint32_t running_of(const struct pool *pool, uint32_t tenant)
+{
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < pool->slots_count; i++)
+        running += pool->slots[i].busy && pool->slots[i].tenant == tenant;
+    return running;
+}
+
+static bool may_run(const struct pool *pool, uint32_t tenant)
+{
+    return tenant == 0 || running_of(pool, tenant) < pool->per_tenant;
+}
+
+/* Its turn has come: a slot is free, and nobody who came before could have it. */
+static struct pool_slot *slot_for(struct pool *pool, const struct pool_waiter *waiter)
+{
+    const struct pool_waiter *before = pool->waiters;
+    while (before != waiter && !may_run(pool, before->tenant))
+        before = before->next;
+    return before == waiter && may_run(pool, waiter->tenant) ? free_slot(pool) : NULL;
+}
+
+static void stand_in_line(struct pool *pool, struct pool_waiter *waiter)
+{
+    struct pool_waiter **at = &pool->waiters;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = waiter;
+}
+
+static void leave_line(struct pool *pool, struct pool_waiter *waiter)
+{
+    struct pool_waiter **at = &pool->waiters;
+    while (*at != waiter)
+        at = &(*at)->next;
+    *at = waiter->next;
+    signal_change(pool); /* who stood behind may be next */
+}
+
+/* Of one tenant no more wait than could run at once beside what it has: each holds a thread. */
+static bool is_crowded(const struct pool *pool, uint32_t tenant)
+{
+    uint32_t waiting = 0,
+             most = pool->slots_count > pool->per_tenant ? pool->slots_count - pool->per_tenant : 1;
+    for (const struct pool_waiter *waiter = pool->waiters; waiter != NULL; waiter = waiter->next)
+        waiting += waiter->tenant == tenant;
+    return tenant != 0 && !may_run(pool, tenant) && waiting >= most;
+}
+
+static int refuse(const struct pool *pool, uint32_t tenant, const atomic_bool *wish, struct err *err)
+{
+    if (is_wished(wish))
+        return err_set(err, ERR_CANCELLED, "the question was cancelled before it began");
+    if (pool->paused)
+        return err_set(err, ERR_BUSY, "the store is busy with itself; ask again");
+    if (!may_run(pool, tenant))
+        return err_set(err, ERR_BUSY, "%u questions of this tenant are being answered already; ask again",
+                       pool->per_tenant);
+    return err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
+}
+
+/* Waits for a slot, until_us at the latest; NULL: none. */
+static struct pool_slot *await_slot(struct pool *pool, uint32_t tenant, const atomic_bool *wish,
+                                    int64_t until_us)
+{
+    struct pool_waiter waiter = {.tenant = tenant};
+    struct pool_slot *slot;
+    if (is_crowded(pool, tenant))
+        return NULL;
+    stand_in_line(pool, &waiter);
+    while ((slot = slot_for(pool, &waiter)) == NULL && !is_wished(wish) && clock_monotonic_us() < until_us)
+        wait_until(pool, until_us);
+    leave_line(pool, &waiter);
+    return is_wished(wish) ? NULL : slot;
+}
+
+int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us, const atomic_bool *wish,
+              struct pool_slot **out, struct err *err)
 {
     int64_t now_us = clock_monotonic_us();
     int64_t until_us = now_us + (timeout_us < POOL_WAIT_US ? timeout_us : POOL_WAIT_US);
-    struct pool_slot *slot;
     int rc = 0;
     (void)pthread_mutex_lock(&pool->mutex);
-    while ((slot = free_slot(pool)) == NULL && !is_wished(wish) && clock_monotonic_us() < until_us)
-        wait_until(pool, until_us);
-    if (is_wished(wish))
-        rc = err_set(err, ERR_CANCELLED, "the question was cancelled before it began");
-    else if (slot == NULL && pool->paused)
-        rc = err_set(err, ERR_BUSY, "the store is busy with itself; ask again");
-    else if (slot == NULL)
-        rc = err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
+    struct pool_slot *slot = await_slot(pool, tenant, wish, until_us);
+    if (slot == NULL)
+        rc = refuse(pool, tenant, wish, err);
     else if ((rc = instance_unfold(pool->instance, err)) == 0 && slot->connection == NULL)
         rc = instance_connect(pool->instance, &slot->connection, err);
     if (rc == 0) {
         slot->busy = true;
         slot->executing = slot->overdue = slot->cancelled = false;
         slot->wish = wish;
+        slot->tenant = tenant;
         slot->deadline_us = now_us + timeout_us;
         pool->busy_count++;
         *out = slot;

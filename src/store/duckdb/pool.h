@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * pool: the connections that answer questions, at most query_threads at once, and the watchdog that stops
- * those that take too long. A question that finds no free connection waits a bounded time. Any thread.
+ * those that take too long. A question that finds no free connection waits a bounded time, in a fair queue:
+ * first come, first served, but for those whose tenant has as many running as it may. Of one tenant so many
+ * may run, and as many wait as fit beside them; what runs for all tenants is the operator's, and bounded by
+ * nothing else. Any thread.
  */
 #ifndef STORE_DUCKDB_POOL_H
 #define STORE_DUCKDB_POOL_H
@@ -20,6 +23,13 @@ struct pool_slot {
     bool busy, executing, overdue, cancelled;
     const atomic_bool *wish; /* of whoever asks, to be cancelled; or NULL */
     int64_t deadline_us;     /* monotonic */
+    uint32_t tenant;         /* 0: all */
+};
+
+/* A question before it has a slot; on its own stack. */
+struct pool_waiter {
+    uint32_t tenant;
+    struct pool_waiter *next;
 };
 
 struct pool {
@@ -28,16 +38,18 @@ struct pool {
     pthread_cond_t changed; /* a slot became free, executing or cancelled, or the pool stops */
     pthread_t watchdog;
     bool started, stopping, paused;
-    uint32_t slots_count, busy_count;
+    uint32_t slots_count, busy_count, per_tenant;
+    struct pool_waiter *waiters; /* the first that came first */
     struct pool_slot slots[POOL_SLOTS];
 };
 
-MUST_CHECK int pool_open(struct pool *pool, struct instance *instance, uint32_t slots, struct err *err);
+MUST_CHECK int pool_open(struct pool *pool, struct instance *instance, uint32_t slots, uint32_t per_tenant,
+                         struct err *err);
 void pool_close(struct pool *pool); /* no question may be running */
 
 /* A slot of one's own until pool_give. The question is cancelled once *wish (may be NULL) is true and
  * pool_look_again was called. ERR_BUSY, ERR_CANCELLED, ERR_ENGINE. */
-MUST_CHECK int pool_take(struct pool *pool, int64_t timeout_us, const atomic_bool *wish,
+MUST_CHECK int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us, const atomic_bool *wish,
                          struct pool_slot **out, struct err *err);
 void pool_give(struct pool *pool, struct pool_slot *slot);
 

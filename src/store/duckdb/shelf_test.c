@@ -22,7 +22,8 @@ static const struct store_cursor sample_cursor = {{1772323200000001, 512}, 0};
 static struct store *try_open(const char *dir, struct err *err)
 {
     struct store *store;
-    return store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1}, err) == 0 ? store : NULL;
+    return store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1, 0}, err) == 0 ? store
+                                                                                                 : NULL;
 }
 
 static struct store *opened(const char *dir)
