@@ -193,6 +193,29 @@ int account_atomically(struct account *a, int (*fn)(struct account *, void *, st
     return rc;
 }
 
+int account_backup(struct account *a, const char *path, struct err *err)
+{
+    sqlite3 *to = NULL;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_errno(err, errno, "%s can't be made", path);
+    (void)close(fd);
+    int rc = sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE, NULL);
+    sqlite3_backup *backup = rc == SQLITE_OK ? sqlite3_backup_init(to, "main", a->db, "main") : NULL;
+    if (backup != NULL)
+        do
+            rc = sqlite3_backup_step(backup, -1);
+        while (rc == SQLITE_BUSY || rc == SQLITE_LOCKED);
+    if (backup != NULL && sqlite3_backup_finish(backup) != SQLITE_OK)
+        rc = SQLITE_ERROR;
+    bool good = backup != NULL && rc == SQLITE_DONE &&
+                sqlite3_exec(to, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL) == SQLITE_OK;
+    if (!good)
+        (void)err_set(err, ERR_IO, "the control data can't be copied to %s: %s", path, sqlite3_errmsg(to));
+    (void)sqlite3_close_v2(to);
+    return good ? 0 : ERR_IO;
+}
+
 int account_audit(struct account *a, uint32_t tenant, const char *actor, const char *action,
                   const char *detail, struct err *err)
 {

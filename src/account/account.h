@@ -207,6 +207,9 @@ MUST_CHECK int account_answer_find(struct account *a, const struct account_answe
                                    struct err *err);
 MUST_CHECK int account_answer_keep(struct account *a, const struct account_answer *answer, int64_t now_us,
                                    struct err *err);
+/* Writes a copy of the file, as it is at one moment, to path (made, 0600), while others go on using it.
+ * ERR_EXISTS. */
+MUST_CHECK int account_backup(struct account *a, const char *path, struct err *err);
 
 /* One line into the audit table: who did what. */
 MUST_CHECK int account_audit(struct account *a, uint32_t tenant, const char *actor, const char *action,

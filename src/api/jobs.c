@@ -2,8 +2,8 @@
  *
  * jobs: GET POST /api/v1/jobs, GET DELETE /api/v1/jobs/ID. A POST says the kind and its arguments:
  *
- *   {"kind":"erase","tenant":"acme","address":"user@example.com"}   without address: the whole tenant
- * (operator)
+ *   {"kind":"erase","tenant":"acme","address":"user@example.com"}   (no address: the whole tenant; operator)
+ *   {"kind":"backup","to":"/absolute/path"}                         (operator)
  *
  * An erasure's tombstone is there in the same transaction as its job: from then on nothing that it covers is
  * stored. The address stands in the tombstone alone, not in the list of jobs, nor in the audit.
@@ -151,7 +151,6 @@ struct wish {
     struct api_call *call;
     const char *kind;
     uint32_t tenant;
-    json_t *arguments; /* owned */
     uint64_t id;
 };
 
@@ -202,12 +201,35 @@ static int wish_erase(struct wish *wish, const struct field *item)
     return job_wish_erasure(wish->call, wish->tenant, address, &wish->id);
 }
 
+static int wish_backup(struct wish *wish, const struct field *item)
+{
+    const char *to = NULL;
+    struct field member = field_member(item, "to");
+    int rc = field_object(item, "kind to");
+    if (rc == 0)
+        rc = field_text(item, "to", NULL, &to);
+    if (rc != 0)
+        return rc;
+    if (to[0] != '/' || strlen(to) > 3000)
+        return field_fail(&member, ERR_INVALID,
+                          "must be an absolute path of a directory that isn't there yet");
+    char *arguments = json_dumps(wish->call->body, JSON_COMPACT);
+    if (arguments == NULL)
+        return err_set(&wish->call->err, ERR_NO_MEMORY, "out of memory");
+    struct account_job job = {
+        .kind = "backup", .arguments = arguments, .who = wish->call->request->caller.name};
+    rc = account_job_add(wish->call->context->account, &job, &wish->id, &wish->call->err);
+    free(arguments);
+    return rc;
+}
+
 static const struct job_kind {
     const char *name;
     int (*wish)(struct wish *wish, const struct field *item); /* checks, and adds the job */
     bool tenants; /* may ask for it for themselves, with scope manage */
 } kinds[] = {
     {"erase", wish_erase, true},
+    {"backup", wish_backup, false},
 };
 
 static int find_kind(const struct field *item, const struct job_kind **out)

@@ -122,6 +122,12 @@ static int faulty_close_part(struct store *s, struct err *err)
     return store_close_part(s->inner, err);
 }
 
+static int faulty_files(struct store *s, int (*each)(void *arg, const char *path, struct err *err), void *arg,
+                        struct err *err)
+{
+    return store_files(s->inner, each, arg, err);
+}
+
 static int faulty_parts(struct store *s, int (*each)(void *arg, const struct store_part *part), void *arg,
                         struct err *err)
 {
@@ -175,6 +181,7 @@ static const struct store_engine faulty_engine = {
     .close_part = faulty_close_part,
     .parts = faulty_parts,
     .rewrite_part = faulty_rewrite_part,
+    .files = faulty_files,
     .query = faulty_query,
     .cancel = faulty_cancel,
     .stats = faulty_stats,

@@ -37,5 +37,6 @@ MUST_CHECK int job_store(const struct job *job, struct store **store, struct loa
 
 /* The kinds: 0, or why not; ERR_UNAVAILABLE: to be tried again when the store is open. */
 int job_erase(struct job *job, struct err *err);
+int job_backup(struct job *job, struct err *err);
 
 #endif

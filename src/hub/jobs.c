@@ -24,6 +24,7 @@ static const struct kind {
     int (*run)(struct job *job, struct err *err);
 } kinds[] = {
     {"erase", job_erase},
+    {"backup", job_backup},
 };
 
 struct jobs {

@@ -81,6 +81,12 @@ int store_rewrite_part(struct store *store, uint64_t id, const struct store_rewr
     return engine_of(store)->rewrite_part(store, id, how, cancelled, progress, arg, err);
 }
 
+int store_files(struct store *store, int (*each)(void *arg, const char *path, struct err *err), void *arg,
+                struct err *err)
+{
+    return engine_of(store)->files(store, each, arg, err);
+}
+
 int store_query(struct store *store, const struct query *query, struct query_sink *sink, struct err *err)
 {
     int rc = query_check(query, err);

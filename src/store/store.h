@@ -102,6 +102,8 @@ struct store_engine {
     int (*rewrite_part)(struct store *store, uint64_t id, const struct store_rewrite *how,
                         const atomic_bool *cancelled,
                         void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg, struct err *err);
+    int (*files)(struct store *store, int (*each)(void *arg, const char *path, struct err *err), void *arg,
+                 struct err *err);
     int (*query)(struct store *store, const struct query *query, struct query_sink *sink, struct err *err);
     int (*scan)(struct store *store, const struct store_scan *scan,
                 int (*row)(void *arg, const struct event *event), void *arg,
@@ -159,6 +161,11 @@ MUST_CHECK int store_rewrite_part(struct store *store, uint64_t id, const struct
                                   const atomic_bool *cancelled,
                                   void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
                                   struct err *err);
+/* Writer's thread, when nothing is appended: closes the open part, then calls each() with the path of every
+ * file that the store needs, none of which is written again: removed or replaced by another at most. For
+ * backups. Errors as store_close_part; what each() answers ends it. */
+MUST_CHECK int store_files(struct store *store, int (*each)(void *arg, const char *path, struct err *err),
+                           void *arg, struct err *err);
 
 /* Any thread; blocks until answered. Runs query_check first, and answers what no engine has to know
  * (refine.h). ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many at once, in all or of its tenant), ERR_LIMIT

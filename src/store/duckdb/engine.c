@@ -254,6 +254,27 @@ static int duck_close_part(struct store *store, struct err *err)
     return 0;
 }
 
+/* No file is replaced meanwhile. */
+static int duck_files(struct store *store, int (*each)(void *arg, const char *path, struct err *err),
+                      void *arg, struct err *err)
+{
+    int rc = duck_close_part(store, err);
+    if (rc != 0)
+        return rc;
+    if (store->place.is_gap)
+        return err_set(err, ERR_BUSY, "the store is being rebuilt from the journal");
+    (void)pthread_mutex_lock(&store->parts.change);
+    for (size_t i = 0; rc == 0 && i < store->parts.count; i++) {
+        const struct part *part = store->parts.list[i];
+        if (part->info.rows == 0)
+            continue;
+        rc = part_is_whole(part->path) ? each(arg, part->path, err)
+                                       : err_set(err, ERR_BUSY, "%s has yet to be checkpointed", part->path);
+    }
+    (void)pthread_mutex_unlock(&store->parts.change);
+    return rc;
+}
+
 static int duck_parts(struct store *store, int (*each)(void *arg, const struct store_part *part), void *arg,
                       struct err *err)
 {
@@ -410,6 +431,7 @@ const struct store_engine duckdb_engine = {
     .close_part = duck_close_part,
     .parts = duck_parts,
     .rewrite_part = duck_rewrite_part,
+    .files = duck_files,
     .query = duck_query,
     .scan = duck_scan,
     .cancel = duck_cancel,

@@ -167,7 +167,10 @@ static struct part *next_behind(struct parts *parts, bool closed_only, size_t *a
     for (; found == NULL && *at < parts->count; ++*at) {
         struct part *part = parts->list[*at];
         *info = part->info;
-        if (store_cursor_compare(part->checkpointed, info->end) != 0 && (!closed_only || !info->open))
+        /* Closing a part writes to it once more, without another cursor. */
+        bool behind = store_cursor_compare(part->checkpointed, info->end) != 0 ||
+                      (!info->open && !part_is_whole(part->path));
+        if (behind && (!closed_only || !info->open))
             found = part;
     }
     (void)pthread_mutex_unlock(&parts->mutex);

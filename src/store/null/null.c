@@ -23,6 +23,7 @@
 
 struct store {
     const struct store_engine *engine;
+    char *path;            /* of the directory */
     int dir, lock;         /* descriptors */
     pthread_mutex_t mutex; /* of cursor and rows */
     struct store_cursor cursor;
@@ -173,6 +174,17 @@ static int null_rewrite_part(struct store *store, uint64_t id, const struct stor
     return err_set(err, ERR_NOT_FOUND, "the store has no part %" PRIu64, id);
 }
 
+static int null_files(struct store *store, int (*each)(void *arg, const char *path, struct err *err),
+                      void *arg, struct err *err)
+{
+    char path[PATH_MAX];
+    if (faccessat(store->dir, "cursor", F_OK, 0) != 0)
+        return 0; /* nothing was committed yet */
+    int n = snprintf(path, sizeof path, "%s/cursor", store->path);
+    return n < (int)sizeof path ? each(arg, path, err)
+                                : err_set(err, ERR_LIMIT, "the null store's path is too long");
+}
+
 static int null_query(struct store *store, const struct query *query, struct query_sink *sink,
                       struct err *err)
 {
@@ -219,6 +231,7 @@ static void null_close(struct store **handle)
     if (store->dir >= 0)
         (void)close(store->dir);
     (void)pthread_mutex_destroy(&store->mutex);
+    free(store->path);
     free(store);
     *handle = NULL;
 }
@@ -246,7 +259,9 @@ static int null_open(struct store **out, const struct store_options *options, st
     store->engine = &null_engine;
     store->dir = store->lock = -1;
     (void)pthread_mutex_init(&store->mutex, NULL);
-    int rc = open_directory(store, options->dir, err);
+    store->path = strdup(options->dir);
+    int rc = store->path == NULL ? err_set(err, ERR_NO_MEMORY, "out of memory")
+                                 : open_directory(store, options->dir, err);
     if (rc == 0)
         rc = read_cursor(store, err);
     if (rc != 0)
@@ -269,6 +284,7 @@ const struct store_engine null_engine = {
     .close_part = null_close_part,
     .parts = null_parts,
     .rewrite_part = null_rewrite_part,
+    .files = null_files,
     .query = null_query,
     .scan = null_scan,
     .cancel = null_cancel,
