@@ -13,7 +13,7 @@ from harness import FIXTURE, Hub, program, wait_until, write_settings
 
 EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = (
     64, 65, 66, 69, 73, 75, 77, 78)
-VERBS = ["serve", "query", "tenant", "domain", "network", "apikey", "edge", "job", "erase", "backup", "restore", "load", "key", "status", "check", "help"]
+VERBS = ["serve", "query", "tenant", "domain", "network", "apikey", "edge", "job", "erase", "retention", "reclassify", "backup", "restore", "load", "key", "status", "check", "help"]
 
 
 class Offline:

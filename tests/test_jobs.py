@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Long work of the hub: jobs that are listed, cancelled and resumed; what is erased is gone and stays away."""
 import json
+import shutil
 import signal
 import urllib.error
 import urllib.request
@@ -164,3 +165,75 @@ def test_whose_jobs(null_hub):
         assert got == status and says in document["detail"], (body, got, document)
     assert api(null_hub, "POST", "/jobs", {"kind": "erase", "address": "x@y"}, key=READ_KEY)[0] == 403
     assert api(null_hub, "DELETE", "/tombstones/1")[0] == 403
+
+
+def everything(hub):
+    """Rows of the canary, asked for in each place where it counts."""
+    found = 0
+    for column in ("sender", "recipient", "sasl_username", "sasl_sender"):
+        found += hub.total("requests", [f"{column}={CANARY},{CANARY.upper()}"])
+    return found + hub.total("requests", ["extra~=" + CANARY]) + hub.total("requests", ["extra~=" + CANARY.upper()])
+
+
+@pytest.fixture
+def duck_hub(place, started):
+    hub = started(Hub(place / "hub")).ready()
+    hub.load(with_manage_key())
+    return hub
+
+
+def test_an_address_leaves_the_store_and_no_rebuild_brings_it_back(place, started, duck_hub):
+    proxy = started(Proxy(place / "edge-1", duck_hub)).ready()
+    canaries = send(proxy, 700, "before")
+    wait_until(lambda: stored(duck_hub) == 700, "stored")
+    assert everything(duck_hub) == canaries, "the detector misses some"
+    duck_hub.kill(signal.SIGKILL)
+    data = duck_hub.dir / "data"
+    assert any(name.startswith("store/") for name in detector.where(data, CANARY)), "hidden by compression"
+    duck_hub.start()
+    duck_hub.ready()
+    duck_hub.cli("erase", "--tenant", TENANT, "--address", CANARY, "--no-wait")
+    duck_hub.kill(signal.SIGKILL)
+    duck_hub.start()
+    duck_hub.ready()
+    wait_until(lambda: jobs(duck_hub)[-1]["state"] == "done", "erased")
+    assert duck_hub.total("requests") == 700 - canaries and everything(duck_hub) == 0
+    duck_hub.kill(signal.SIGKILL)
+    assert [name for name in detector.where(data, CANARY) if not name.startswith("account.db")] == []
+    shutil.rmtree(data / "store")
+    duck_hub.start()
+    duck_hub.ready()
+    wait_until(lambda: duck_hub.total("requests") == 700 - canaries, "rebuilt from the journal")
+    assert everything(duck_hub) == 0
+
+
+def test_history_is_classified_anew(place, started, duck_hub):
+    proxy = started(Proxy(place / "edge-1", duck_hub)).ready()
+    send(proxy, 100, "before", recipient="u@new-domain.example")
+    wait_until(lambda: stored(duck_hub) == 100, "stored")
+    before = {row["direction"]: row["requests"] for row in duck_hub.query("requests", by=["direction"])}
+    assert before.get("in", 0) < 20, before
+    duck_hub.cli("domain", "add", "new-domain.example", "--tenant", TENANT)
+    assert before == {row["direction"]: row["requests"] for row in duck_hub.query("requests", by=["direction"])}
+    done = json.loads(duck_hub.cli("reclassify", "--tenant", TENANT, "--json").stdout)
+    assert done["state"] == "done" and done["result"]["parts"] == 1, done
+    after = {row["direction"]: row["requests"] for row in duck_hub.query("requests", by=["direction"])}
+    assert after.get("in", 0) > 80 and sum(after.values()) == 100, after
+
+
+def test_what_is_too_old_goes(place, started, duck_hub):
+    proxy = started(Proxy(place / "edge-1", duck_hub)).ready()
+    send(proxy, 50, "now")
+    wait_until(lambda: stored(duck_hub) == 50, "stored")
+    duck_hub.cli("retention", "set", "--tenant", TENANT, "--kind", "events", "--keep", "30d")
+    assert json.loads(duck_hub.cli("retention", "list", "--json").stdout)["rows"] == [
+        {"tenant": TENANT, "kind": "events", "keep_seconds": 30 * 86400}]
+    done = json.loads(duck_hub.cli("retention", "apply", "--json").stdout)
+    assert done["state"] == "done" and done["result"]["parts"] == 0, done
+    assert duck_hub.total("requests") == 50
+    for args, says in [(["set", "--tenant", TENANT, "--kind", "events", "--keep", "1h"], "a day"),
+                       (["set", "--tenant", TENANT, "--kind", "x", "--keep", "9d"], "kind"),
+                       (["unset", "--tenant", TENANT, "--kind", "audit"], "no retention"),
+                       (["set"], "help retention")]:
+        assert says in duck_hub.cli("retention", *args, check=False).stderr
+    duck_hub.cli("retention", "unset", "--tenant", TENANT, "--kind", "events")

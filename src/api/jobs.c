@@ -3,6 +3,9 @@
  * jobs: GET POST /api/v1/jobs, GET DELETE /api/v1/jobs/ID. A POST says the kind and its arguments:
  *
  *   {"kind":"erase","tenant":"acme","address":"user@example.com"}   (no address: the whole tenant; operator)
+ *   {"kind":"reclassify","tenant":"acme","from":"2026-01-01"}        (from, to: optional)
+ *   {"kind":"retain"}, {"kind":"order"}                             (operator; the hub asks for them itself
+ * too)
  *   {"kind":"backup","to":"/absolute/path"}                         (operator)
  *
  * An erasure's tombstone is there in the same transaction as its job: from then on nothing that it covers is
@@ -223,13 +226,62 @@ static int wish_backup(struct wish *wish, const struct field *item)
     return rc;
 }
 
+static int add_plain(struct wish *wish, const char *kind, const char *arguments)
+{
+    struct account_job job = {.tenant = wish->tenant,
+                              .kind = kind,
+                              .arguments = arguments,
+                              .who = wish->call->request->caller.name};
+    return account_job_add(wish->call->context->account, &job, &wish->id, &wish->call->err);
+}
+
+static int wish_retain(struct wish *wish, const struct field *item)
+{
+    int rc = field_object(item, "kind");
+    return rc != 0 ? rc : add_plain(wish, "retain", "{}");
+}
+
+static int wish_order(struct wish *wish, const struct field *item)
+{
+    int rc = field_object(item, "kind");
+    return rc != 0 ? rc : add_plain(wish, "order", "{}");
+}
+
+static int read_moment(const struct field *item, const char *name, int64_t *out)
+{
+    const char *text = NULL;
+    struct field member = field_member(item, name);
+    if (member.json == NULL)
+        return 0;
+    int rc = field_text(item, name, NULL, &text);
+    if (rc == 0 && (clock_parse(slice_of(text), out) != 0 || *out < 0))
+        rc = field_fail(&member, ERR_INVALID, "must be a date or time such as 2027-01-31T12:00:00Z");
+    return rc;
+}
+
+static int wish_reclassify(struct wish *wish, const struct field *item)
+{
+    int64_t from = 0, to = INT64_MAX;
+    char arguments[96];
+    int rc = field_object(item, "kind tenant from to");
+    if (rc == 0)
+        rc = noun_tenant(wish->call, item, &wish->tenant);
+    if (rc == 0)
+        rc = read_moment(item, "from", &from);
+    if (rc == 0)
+        rc = read_moment(item, "to", &to);
+    (void)snprintf(arguments, sizeof arguments, "{\"from\":%lld,\"to\":%lld}", (long long)from,
+                   (long long)to);
+    return rc != 0 ? rc : add_plain(wish, "reclassify", arguments);
+}
+
 static const struct job_kind {
     const char *name;
     int (*wish)(struct wish *wish, const struct field *item); /* checks, and adds the job */
     bool tenants; /* may ask for it for themselves, with scope manage */
 } kinds[] = {
-    {"erase", wish_erase, true},
-    {"backup", wish_backup, false},
+    {"erase", wish_erase, true},    {"backup", wish_backup, false}, {"reclassify", wish_reclassify, true},
+    {"retain", wish_retain, false}, {"order", wish_order, false},
 };
 
 static int find_kind(const struct field *item, const struct job_kind **out)

@@ -16,7 +16,7 @@ struct job {
     uint32_t tenant; /* 0: the operator's */
     char kind[JOB_KIND_BYTES], who[ACCOUNT_NAME_BYTES];
     json_t *arguments;
-    json_t *resume; /* what the last job_progress with one stored; NULL: it begins */
+    json_t *resume; /* what the last job_progress with one stored (owned); NULL: it begins */
     json_t *result; /* an object, for the kind to fill */
     uint64_t done, all;
     int64_t stored_us; /* monotonic: progress was stored */
@@ -37,6 +37,9 @@ MUST_CHECK int job_store(const struct job *job, struct store **store, struct loa
 
 /* The kinds: 0, or why not; ERR_UNAVAILABLE: to be tried again when the store is open. */
 int job_erase(struct job *job, struct err *err);
+int job_retain(struct job *job, struct err *err);
+int job_order(struct job *job, struct err *err);
+int job_reclassify(struct job *job, struct err *err);
 int job_backup(struct job *job, struct err *err);
 
 #endif

@@ -8,38 +8,27 @@
  *   3. each sealed segment is scrubbed, then the quarantines
  *   4. parts of the store that hold rows from before the moment are written anew
  *
- * Arguments: {"tombstone": id}; resume: {"segment": last one scrubbed}.
+ * Arguments: {"tombstone": id}; resume: {"segment": last one scrubbed, "part": last one written anew}.
  */
 #include "account/tombstone.h"
 #include "base/log.h"
-#include "hub/job.h"
+#include "hub/job_parts.h"
 #include "hub/scrubber.h"
+
+#include <stdlib.h>
 
 struct erasing {
     struct job *job;
     struct erasures *erasures;
     struct scrubber *scrubber;
-    uint64_t segments; /* written anew */
+    uint64_t segments, parts; /* written anew */
     struct err *err;
 };
 
-/* On the store's thread. */
-static int close_part(void *arg, struct store *store, struct err *err)
-{
-    (void)arg;
-    return store_close_part(store, err);
-}
-
 static int settle(struct erasing *e)
 {
-    struct store *store;
-    struct loader *loader;
-    int rc = job_store(e->job, &store, &loader, e->err);
-    if (rc == 0)
-        rc = loader_at_rest(loader, close_part, NULL, e->err);
-    if (rc == 0)
-        rc = receive_rotate(e->job->world->receive, e->err);
-    return rc;
+    int rc = job_close_part(e->job, e->err);
+    return rc != 0 ? rc : receive_rotate(e->job->world->receive, e->err);
 }
 
 static uint64_t sealed_after(const struct journal *journal, uint64_t number)
@@ -79,33 +68,37 @@ static int scrub_journal(struct erasing *e)
     return rc != 0 ? rc : scrubber_quarantine(e->scrubber, e->job->world->paths->quarantine, e->err);
 }
 
-/* Is there a part with rows that the tombstones may cover? */
-static int look_at_part(void *arg, const struct store_part *part)
+static bool may_hold(void *arg, const struct store_part *part)
 {
-    return part->rows > 0 && part->min_hub_ts < *(const int64_t *)arg ? ERR_UNSUPPORTED : 0;
+    return part->min_hub_ts < *(const int64_t *)arg;
 }
 
+/* All tombstones at once: what an earlier job has done costs nothing more, and a restored backup has all to
+ * do. */
 static int erase_rows(struct erasing *e)
 {
-    struct store *store;
-    struct loader *loader;
     size_t count;
     int64_t latest_us = INT64_MIN;
     const struct erasure *items = erasures_list(e->erasures, &count);
-    for (size_t i = 0; i < count; i++)
+    struct store_erasure *erasures = calloc(count > 0 ? count : 1, sizeof *erasures);
+    if (erasures == NULL)
+        return err_set(e->err, ERR_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        erasures[i] = (struct store_erasure){items[i].tenant, items[i].address, items[i].before_us};
         if (items[i].before_us > latest_us)
             latest_us = items[i].before_us;
-    int rc = job_store(e->job, &store, &loader, e->err);
-    if (rc == 0)
-        rc = store_parts(store, look_at_part, &latest_us, e->err);
-    return rc == ERR_UNSUPPORTED ? err_set(e->err, rc, "the store's engine can't take rows out of its parts")
-                                 : rc;
+    }
+    const struct store_rewrite how = {.erasures = erasures, .erasure_count = count};
+    int rc = job_rewrite(e->job, may_hold, &latest_us, &how, &e->parts, e->err);
+    free(erasures);
+    return rc;
 }
 
 static void tell(struct erasing *e)
 {
     struct scrubber_count count = scrubber_counted(e->scrubber);
     json_t *result = e->job->result;
+    (void)json_object_set_new(result, "store_parts", json_integer((json_int_t)e->parts));
     (void)json_object_set_new(result, "journal_segments", json_integer((json_int_t)e->segments));
     (void)json_object_set_new(result, "journal_events", json_integer((json_int_t)count.events));
     (void)json_object_set_new(result, "quarantine_files", json_integer((json_int_t)count.files));

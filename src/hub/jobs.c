@@ -4,6 +4,7 @@
  */
 #include "hub/jobs.h"
 
+#include "account/retention.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "hub/job.h"
@@ -18,18 +19,20 @@
 
 enum { JOBS_NICE = 10, TRIES = 5 };
 static const int64_t look_us = US_PER_SECOND / 2, again_us = 3 * US_PER_SECOND;
+static const int64_t schedule_every_us = 60 * US_PER_SECOND, day_us = 86400 * US_PER_SECOND;
 
 static const struct kind {
     const char *name;
     int (*run)(struct job *job, struct err *err);
 } kinds[] = {
-    {"erase", job_erase},
-    {"backup", job_backup},
+    {"erase", job_erase},           {"retain", job_retain}, {"order", job_order},
+    {"reclassify", job_reclassify}, {"backup", job_backup},
 };
 
 struct jobs {
     struct jobs_options options;
     struct account *account;
+    int64_t schedule_at_us; /* monotonic; its thread's */
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t poked;
@@ -62,6 +65,11 @@ int job_progress(struct job *job, uint64_t done, uint64_t all, const json_t *res
         rc = account_job_progress(job->account, job->id, done, all, text, err);
     }
     free(text);
+    if (rc == 0 && resume != NULL) {
+        json_t *kept = json_deep_copy(resume);
+        json_decref(job->resume);
+        job->resume = kept;
+    }
     return rc != 0 ? rc : job_check(job, err);
 }
 
@@ -206,13 +214,76 @@ static bool work(struct jobs *jobs)
     return ended;
 }
 
+/* --- what nobody has to ask for ------------------------------------------------------------------------ */
+
+static int find_unordered(void *arg, const struct store_part *part)
+{
+    bool *found = arg;
+    *found |= !part->open && !part->ordered && part->rows > 0;
+    return 0;
+}
+
+static int note_latest(void *arg, const struct account_job *job)
+{
+    int64_t *latest_us = arg;
+    if (strcmp(job->kind, "retain") == 0 && job->created_us > *latest_us)
+        *latest_us = job->created_us;
+    return 0;
+}
+
+static int note_any(void *arg, const struct account_retention *retention)
+{
+    (void)retention;
+    *(bool *)arg = true;
+    return 0;
+}
+
+/* Is there anything that a retention could let go of? */
+static bool has_retention(struct jobs *jobs)
+{
+    const struct hub_config *settings = jobs->options.settings;
+    bool any = settings->keep_events > 0 || settings->keep_audit > 0;
+    return any || (account_retention_list(jobs->account, 0, note_any, &any, NULL) == 0 && any);
+}
+
+static void add_own(struct jobs *jobs, const char *kind)
+{
+    struct err err = {0};
+    struct account_job job = {.kind = kind, .arguments = "{}", .who = "hub"};
+    bool pending = true;
+    int rc = account_job_pending(jobs->account, kind, &pending, &err);
+    if (rc == 0 && !pending)
+        rc = account_job_add(jobs->account, &job, NULL, &err);
+    if (rc != 0)
+        log_warning("jobs: a job of kind %s can't be added [%s]", kind, err_detail(&err));
+}
+
+/* Now and then: closed parts are put in order, and once a day what is too old goes. */
+static void schedule(struct jobs *jobs)
+{
+    int64_t now_us = clock_monotonic_us(), latest_us = 0;
+    struct store *store = jobs->options.store(jobs->options.arg);
+    bool unordered = false;
+    if (store == NULL || now_us < jobs->schedule_at_us)
+        return;
+    jobs->schedule_at_us = now_us + schedule_every_us;
+    if (store_parts(store, find_unordered, &unordered, NULL) == 0 && unordered)
+        add_own(jobs, "order");
+    if (has_retention(jobs) &&
+        account_job_list(jobs->account, 0, 0, JOBS_KEPT, note_latest, &latest_us, NULL) == 0 &&
+        clock_real_us() - latest_us >= day_us)
+        add_own(jobs, "retain");
+}
+
 static void *run(void *arg)
 {
     struct jobs *jobs = arg;
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), JOBS_NICE); /* refused or not, the work goes on */
-    while (!atomic_load(&jobs->stopping))
+    while (!atomic_load(&jobs->stopping)) {
+        schedule(jobs);
         if (!work(jobs))
             pause_for(jobs, look_us, true);
+    }
     return NULL;
 }
 

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * job_parts: what kinds of jobs share that write parts of the store anew. Within the hub's jobs only.
+ */
+#ifndef HUB_JOB_PARTS_H
+#define HUB_JOB_PARTS_H
+
+#include "hub/job.h"
+
+/* Closes the open part, with the loader at rest. ERR_UNAVAILABLE, and as loader_at_rest. */
+MUST_CHECK int job_close_part(struct job *job, struct err *err);
+
+/* Writes every closed part anew that wanted() likes, in order; resume's member "part" is the last one that is
+ * done, its other members stay. *count grows by their number. Errors of store_rewrite_part; ERR_CANCELLED. */
+MUST_CHECK int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_part *part),
+                           void *arg, const struct store_rewrite *how, uint64_t *count, struct err *err);
+
+#endif
