@@ -276,3 +276,147 @@ def test_https_costs_little_memory(place, started, record_property):
             print(f"{kib} KiB")
             assert kib <= 12 * 1024
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Sshd:
+    """Debian's sshd on loopback, with host key, accounts and pid of its own; root may come by key."""
+
+    def __init__(self, directory):
+        self.dir, self.port = directory / "sshd", free_port()
+        self.dir.mkdir(mode=0o700)
+        pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # the one place that sshd can't be told
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.dir / "host"], check=True)
+        self.authorized = self.dir / "authorized"
+        self.authorized.write_text("")
+        (self.dir / "config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.dir}/host\nAuthorizedKeysFile {self.authorized}\n"
+            f"PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+            f"PermitRootLogin prohibit-password\nAllowTcpForwarding yes\nLogLevel VERBOSE\n")
+        self.process = None
+
+    def start(self):
+        with open(self.dir / "log", "ab") as log:
+            self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", self.dir / "config"], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, start_new_session=True)
+        return self
+
+    def stop(self):
+        """With all sessions: a machine that goes away."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, 9)
+            for pid in self.children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, 9)
+            self.process.wait()
+        self.process = None
+
+    def children(self):
+        """Sessions move to groups of their own."""
+        found = []
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rsplit(")", 1)[1].split()
+                if int(fields[1]) in (self.process.pid, *found):
+                    found.append(int(stat.parent.name))
+        return found
+
+    def known(self):
+        kind, key = (self.dir / "host.pub").read_text().split()[:2]
+        return f"[127.0.0.1]:{self.port} {kind} {key}\n"
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+@pytest.fixture
+def sshd(place):
+    with Sshd(place) as sshd:
+        yield sshd
+
+
+def edge_by_ssh(place, hub, sshd, **more):
+    """The hub's own port, as seen from the machine that lets us in; nothing else leads there."""
+    return Proxy(place / "edge-1", hub, {"via_ssh": f"root@127.0.0.1:{sshd.port}", "server": f"tcp://127.0.0.1:{hub.wire_port}", **more})
+
+
+def let_in(edge, sshd):
+    spool = pathlib.Path(edge.settings["spool"])
+    spool.mkdir(mode=0o700, exist_ok=True)
+    (spool / "ssh.known_hosts").write_text(sshd.known())
+    told = check(edge)  # makes the key
+    public = (spool / "ssh.key.pub").read_text()
+    assert public.strip() in told.stdout and (spool / "ssh.key").stat().st_mode & 0o777 == 0o600
+    sshd.authorized.write_text(f"restrict,port-forwarding {public}")
+
+
+def ssh_children(edge):
+    out = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(edge.pid)], capture_output=True, text=True).stdout
+    return [int(line.split()[0]) for line in out.splitlines() if line.split()[1] == "ssh"]
+
+
+def test_through_ssh(place, started, hub, sshd):
+    edge = edge_by_ssh(place, hub, sshd)
+    let_in(edge, sshd)
+    told = check(edge)
+    assert told.returncode == 0 and "ok    ssh: the tunnel through root@" in told.stdout and "ok    API key: welcome" in told.stdout, told.stdout
+    started(edge).ready()
+    wait_until(lambda: edge.metrics()[READY] == 1, "it is welcome")
+    load = Load(edge.port, connections=2, prefix="ssh", pause_s=0.002).start()
+    for _ in range(2):
+        for pid in ssh_children(edge):
+            os.kill(pid, 9)
+        wait_until(lambda: edge.metrics()[READY] == 0, "the tunnel is gone")
+        wait_until(lambda: edge.metrics()[READY] == 1, "it is welcome again")
+    sshd.stop()
+    wait_until(lambda: edge.metrics()[READY] == 0, "the tunnel is gone")
+    with PolicyClient(edge.port) as client:
+        assert client.ask(request(instance="ssh.no-tunnel.1")) < 1
+    load.answered.append("ssh.no-tunnel.1")
+    sshd.start()
+    wait_until(lambda: edge.metrics()[READY] == 1, "it is welcome again")
+    assert_exactly_once(hub, load.stop())
+    assert check(edge).returncode == 0 and edge.metrics()[READY] == 1  # beside it, in a socket of its own
+
+
+def test_a_tunnel_ends_with_the_proxy(place, started, hub, sshd):
+    edge = edge_by_ssh(place, hub, sshd)
+    let_in(edge, sshd)
+    for end in (edge.kill, edge.stop):
+        started(edge).ready()
+        wait_until(lambda: edge.metrics()[READY] == 1, "it is welcome")
+        children = ssh_children(edge)
+        assert len(children) == 1
+        end()
+        wait_until(lambda: not pathlib.Path(f"/proc/{children[0]}").exists() or
+                   pathlib.Path(f"/proc/{children[0]}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z", "ssh ends, too")
+
+
+def test_a_host_that_is_not_known_or_another(place, started, hub, sshd):
+    edge = edge_by_ssh(place, hub, sshd)
+    told = check(edge)
+    assert told.returncode != 0 and "the host of via_ssh is not known" in told.stdout and "ssh.known_hosts" in told.stdout
+    let_in(edge, sshd)
+    known = pathlib.Path(edge.settings["spool"]) / "ssh.known_hosts"
+    host = known.read_text().split()
+    known.write_text(f"{host[0]} {host[1]} {'AAAAC3NzaC1lZDI1NTE5AAAAI' + 'B' * 43}\n")  # a key of somebody else
+    told = check(edge)
+    assert told.returncode != 0 and "FAIL  ssh: no tunnel through" in told.stdout and "key" in told.stdout, told.stdout
+    started(edge).ready()
+    with PolicyClient(edge.port) as client:
+        client.ask(request(instance="kept"))
+    wait_until(lambda: "ssh tunnel is down" in edge.log(), "it is told")
+    assert hub.total("requests") == 0
+    known.write_text(sshd.known())
+    wait_until(lambda: hub.total("requests") == 1, "what was kept is sent")
+
+
+def test_a_key_that_is_not_let_in(place, started, hub, sshd):
+    edge = edge_by_ssh(place, hub, sshd)
+    let_in(edge, sshd)
+    sshd.authorized.write_text("")
+    told = check(edge)
+    assert told.returncode != 0 and "Permission denied" in told.stdout, told.stdout

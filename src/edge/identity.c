@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "https.h"
 #include "loop/pidfile.h"
+#include "uplink_impl.h"
 #include "wire/curve.h"
 
 #include <errno.h>
@@ -135,6 +136,33 @@ static int fill_https(struct identity *out, const struct proxy_config *settings,
     return rc == 0 && out->uplink.transport != UPLINK_ZMQ ? check_https(out, err) : rc;
 }
 
+/* A path of its own, or below the spool. */
+static int fill_own_path(char *out, const struct proxy_config *settings, const char *set, const char *name,
+                         struct err *err)
+{
+    if (set[0] == '\0')
+        return fill_path(out, settings, name, err);
+    return slice_to_string(slice_of(set), out, IDENTITY_PATH_BYTES) == 0
+               ? 0
+               : err_set(err, ERR_CONFIG, "%s is too long a path (shorten it)", name);
+}
+
+static int fill_ssh(struct identity *out, const struct proxy_config *settings, struct err *err)
+{
+    struct tunnel *tunnel = NULL;
+    int rc = fill_text(out->via_ssh, settings->via_ssh, "via_ssh", err);
+    if (rc == 0)
+        rc = fill_own_path(out->ssh_key, settings, settings->ssh_key, "ssh.key", err);
+    if (rc == 0)
+        rc = fill_own_path(out->ssh_known_hosts, settings, settings->ssh_known_hosts, "ssh.known_hosts", err);
+    if (rc == 0)
+        rc = fill_path(out->ssh_socket, settings, "ssh", err);
+    if (rc == 0)
+        rc = uplink_open_tunnel(&tunnel, &out->uplink, "sock", err); /* checked; nothing is started */
+    tunnel_close(&tunnel);
+    return rc;
+}
+
 static int fill(struct identity *out, const struct proxy_config *settings, struct err *err)
 {
     int rc = fill_edge_id(out, settings, err);
@@ -166,8 +194,14 @@ static int fill(struct identity *out, const struct proxy_config *settings, struc
         .https_pin = out->https_pin,
         .https_ca = out->https_ca,
         .https_proxy = out->https_proxy,
+        .via_ssh = out->via_ssh,
+        .ssh_key = out->ssh_key,
+        .ssh_known_hosts = out->ssh_known_hosts,
+        .ssh_socket = out->ssh_socket,
     };
-    return rc == 0 ? fill_https(out, settings, err) : rc;
+    if (rc == 0)
+        rc = fill_https(out, settings, err);
+    return rc == 0 ? fill_ssh(out, settings, err) : rc;
 }
 
 int identity_create(struct identity **out, const struct proxy_config *settings, struct err *err)
@@ -203,7 +237,8 @@ bool identity_equal(const struct identity *a, const struct identity *b)
            strcmp(a->uplink.api_key, b->uplink.api_key) == 0 && strcmp(a->edge_id, b->edge_id) == 0 &&
            a->uplink.transport == b->uplink.transport && strcmp(a->https_server, b->https_server) == 0 &&
            strcmp(a->https_pin, b->https_pin) == 0 && strcmp(a->https_ca, b->https_ca) == 0 &&
-           strcmp(a->https_proxy, b->https_proxy) == 0;
+           strcmp(a->https_proxy, b->https_proxy) == 0 && strcmp(a->via_ssh, b->via_ssh) == 0 &&
+           strcmp(a->ssh_key, b->ssh_key) == 0 && strcmp(a->ssh_known_hosts, b->ssh_known_hosts) == 0;
 }
 
 void identity_ring_dirs(const struct identity *identity, const char **dirs)

@@ -23,7 +23,8 @@ struct identity {
     char runtime_dirs[PROCESS_RUNTIME_DIRS][PROCESS_DIR_BYTES];
     char server[IDENTITY_TEXT_BYTES], server_key[IDENTITY_TEXT_BYTES], api_key[IDENTITY_TEXT_BYTES];
     char https_server[IDENTITY_TEXT_BYTES], https_pin[IDENTITY_TEXT_BYTES], https_ca[IDENTITY_TEXT_BYTES];
-    char https_proxy[IDENTITY_TEXT_BYTES];
+    char https_proxy[IDENTITY_TEXT_BYTES], via_ssh[IDENTITY_TEXT_BYTES];
+    char ssh_key[IDENTITY_PATH_BYTES], ssh_known_hosts[IDENTITY_PATH_BYTES], ssh_socket[IDENTITY_PATH_BYTES];
     struct uplink_options uplink; /* points into this struct */
 };
 

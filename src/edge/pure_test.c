@@ -22,6 +22,9 @@ static const struct proxy_config plain = {.server = "tcp://hub.example:4000",
                                           .https_pin = "",
                                           .https_ca = "",
                                           .https_proxy = "",
+                                          .via_ssh = "",
+                                          .ssh_key = "",
+                                          .ssh_known_hosts = "",
                                           .spool = "/var/lib/policy-proxy",
                                           .pid_file = ""};
 
@@ -117,6 +120,42 @@ static void what_https_needs_is_asked_for(void **state)
             fail_msg("case %zu: %d %s", i, rc, err.detail);
         if (rc == 0)
             assert_string_equal(identity->https_server, cases[i].becomes);
+        identity_destroy(&identity);
+    }
+}
+
+static void a_tunnel_has_a_user_and_a_host(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *via;
+        bool good;
+    } cases[] = {
+        {"mail@hub.example", true},
+        {"mail@hub.example:2222", true},
+        {"mail@[2001:db8::1]:22", true},
+        {"mail@[2001:db8::1]", true},
+        {"a.b-c_d@192.0.2.1", true},
+        {"hub.example", false},
+        {"@hub.example", false},
+        {"mail@", false},
+        {"-oProxyCommand=x@hub", false},
+        {"mail@-oProxyCommand=x", false},
+        {"mail@hub:0", false},
+        {"mail@hub:65536", false},
+        {"mail@hub:x", false},
+        {"mail@hub example", false},
+        {"mail@[::1", false},
+        {"mail@hub;x", false},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct proxy_config settings = plain;
+        struct identity *identity = NULL;
+        struct err err = {0};
+        settings.via_ssh = cases[i].via;
+        int rc = identity_create(&identity, &settings, &err);
+        if (rc != (cases[i].good ? 0 : ERR_CONFIG))
+            fail_msg("%s: %d %s", cases[i].via, rc, err.detail);
         identity_destroy(&identity);
     }
 }
@@ -235,6 +274,7 @@ int main(void)
         cmocka_unit_test(a_host_name_becomes_an_edge_id),
         cmocka_unit_test(paths_lie_below_the_spool),
         cmocka_unit_test(what_https_needs_is_asked_for),
+        cmocka_unit_test(a_tunnel_has_a_user_and_a_host),
         cmocka_unit_test(replies_are_read_whole),
         cmocka_unit_test(metrics_have_every_row),
         cmocka_unit_test(records_are_json_whatever_is_in_them),

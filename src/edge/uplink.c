@@ -110,12 +110,32 @@ static void connect_next(struct uplink *u, int64_t now_us)
         uplink_lose(u, now_us, err_detail(&err));
 }
 
+/* What is at its end answers or not; until it is up there is nothing to ask. */
+static void connect_through(struct uplink *u, int64_t now_us)
+{
+    struct err err = {0};
+    if (!tunnel_is_up(u->tunnel))
+        uplink_lose(u, now_us, tunnel_why(u->tunnel));
+    else if (link_open(&u->link, &u->keys, u->server_key, tunnel_endpoint(u->tunnel), &err) != 0)
+        uplink_lose(u, now_us, err_detail(&err));
+}
+
+/* A tunnel that has come up is used at once. */
+static void look_after_tunnel(struct uplink *u, int64_t now_us)
+{
+    bool was_up = tunnel_is_up(u->tunnel), up = tunnel_step(u->tunnel, now_us);
+    if (up && !was_up && !link_is_open(&u->link))
+        u->retry_at_us = now_us;
+}
+
 static void connect_now(struct uplink *u, int64_t now_us)
 {
     struct err err = {0};
     u->state = UPLINK_CONNECTING;
     u->deadline_us = now_us + CONNECT_US;
-    if (u->tried < u->resolved.n)
+    if (u->tunnel != NULL)
+        connect_through(u, now_us);
+    else if (u->tried < u->resolved.n)
         connect_next(u, now_us);
     else if (resolve_start(&u->resolve, u->by_https ? u->https_to : u->server, wake_up, u->wake, &err) != 0)
         uplink_lose(u, now_us, err_detail(&err));
@@ -223,6 +243,8 @@ static void publish(struct uplink *u, int64_t now_us)
 
 static void step(struct uplink *u, int64_t now_us)
 {
+    if (u->tunnel != NULL)
+        look_after_tunnel(u, now_us);
     if (u->resolve != NULL)
         await_name(u, now_us);
     else if (!link_is_open(&u->link) && now_us >= u->retry_at_us)
@@ -304,6 +326,7 @@ static void *run(void *arg)
         uplink_hear(u, now_us);
     }
     say_goodbye(u);
+    tunnel_close(&u->tunnel); /* by the thread that made its child, which ends with it */
     retire(u, now_us);
     return NULL;
 }
@@ -313,6 +336,7 @@ static void *run(void *arg)
 static void destroy(struct uplink *u)
 {
     resolve_abandon(&u->resolve);
+    tunnel_close(&u->tunnel);
     wake_shut(&u->wake);
     outbox_close(&u->outbox);
     link_fini(&u->link);

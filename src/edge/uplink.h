@@ -28,6 +28,9 @@ struct uplink_options {
     const char *https_pin;    /* sha256//… */
     const char *https_ca;     /* a file */
     const char *https_proxy;  /* HOST:PORT */
+    /* for UPLINK_ZMQ through a tunnel (tunnel.h); "" or NULL: none */
+    const char *via_ssh, *ssh_key, *ssh_known_hosts;
+    const char *ssh_socket; /* without its end, ".sock" */
 };
 
 enum uplink_state { UPLINK_CONNECTING, UPLINK_GREETING, UPLINK_READY, UPLINK_REFUSED };

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -23,8 +24,9 @@ struct check {
     void (*say)(void *arg, bool ok, const char *line);
     void *arg;
     struct err *err;
-    const char *way;               /* before a line */
-    char endpoint[RESOLVED_BYTES]; /* that answered */
+    const char *way;                      /* before a line */
+    struct tunnel *tunnel;                /* NULL: none */
+    char endpoint[UPLINK_ENDPOINT_BYTES]; /* that answered */
     struct link link;
     struct curve_keys keys;
 };
@@ -86,7 +88,7 @@ static int check_connection(struct check *c)
         errnum = try_address((const struct sockaddr *)&found.to[i].address, found.to[i].address_bytes);
         if (errnum != 0)
             continue;
-        memcpy(c->endpoint, found.to[i].endpoint, sizeof c->endpoint);
+        memcpy(c->endpoint, found.to[i].endpoint, RESOLVED_BYTES);
         good(c, "connection: %s answers", c->options->server);
         return 0;
     }
@@ -219,11 +221,49 @@ static int check_clock(struct check *c, int64_t offset_us)
     return 0;
 }
 
+static bool is_set(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+/* ---- the tunnel ------------------------------------------------------------------------------ */
+
+static int await_tunnel(struct check *c)
+{
+    struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    int64_t until_us = clock_monotonic_us() + 2 * STEP_MS * INT64_C(1000);
+    while (!tunnel_step(c->tunnel, clock_monotonic_us())) {
+        if (clock_monotonic_us() >= until_us)
+            return bad(c, ERR_UNAVAILABLE, "ssh: no tunnel through %s: %s", c->options->via_ssh,
+                       tunnel_why(c->tunnel));
+        (void)nanosleep(&pause, NULL);
+    }
+    good(c, "ssh: the tunnel through %s is up", c->options->via_ssh);
+    return 0;
+}
+
+/* A tunnel of its own, beside that of a running proxy. */
+static int check_tunnel(struct check *c)
+{
+    char public_key[TUNNEL_TEXT_BYTES];
+    struct err err = {0};
+    int rc = uplink_open_tunnel(&c->tunnel, c->options, "check", &err);
+    if (rc == 0)
+        rc = tunnel_make_key(c->tunnel, public_key, &err);
+    if (rc != 0)
+        return bad(c, rc, "ssh: %s", err_detail(&err));
+    good(c, "ssh: this edge's key, for authorized_keys there: %s", public_key);
+    rc = await_tunnel(c);
+    if (rc == 0)
+        (void)snprintf(c->endpoint, sizeof c->endpoint, "%s", tunnel_endpoint(c->tunnel));
+    return rc;
+}
+
 static int check_zmq(struct check *c)
 {
     int64_t offset_us = 0;
     c->way = "";
-    int rc = check_connection(c);
+    int rc = is_set(c->options->via_ssh) ? check_tunnel(c) : check_connection(c);
     if (rc == 0)
         rc = check_server_key(c);
     if (rc == 0)
@@ -312,11 +352,6 @@ static int check_https(struct check *c)
     return rc;
 }
 
-static bool is_set(const char *text)
-{
-    return text != NULL && text[0] != '\0';
-}
-
 static bool https_is_set_up(const struct uplink_options *options)
 {
     return options->transport != UPLINK_ZMQ || is_set(options->https_pin) || is_set(options->https_ca);
@@ -335,6 +370,7 @@ int uplink_check(const struct uplink_options *options, void (*say)(void *arg, bo
     c->err = by_zmq == 0 ? err : &later;
     int by_https = https_is_set_up(options) ? check_https(c) : 0;
     link_fini(&c->link);
+    tunnel_close(&c->tunnel);
     free(c);
     if (options->transport == UPLINK_AUTO && (by_zmq == 0 || by_https == 0))
         return 0; /* either is enough */

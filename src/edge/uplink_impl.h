@@ -11,6 +11,7 @@
 #include "outbox.h"
 #include "probe.h"
 #include "resolve.h"
+#include "tunnel.h"
 #include "uplink.h"
 #include "wake.h"
 
@@ -46,6 +47,7 @@ struct uplink {
     struct link link;
     bool by_https;            /* this round of attempts, and the session that comes of it */
     struct probe probe;       /* for the way back, while by_https in UPLINK_AUTO */
+    struct tunnel *tunnel;    /* NULL: none */
     struct resolve *resolve;  /* the hub's name is looked up; NULL: it is not */
     struct resolved resolved; /* this round of attempts goes through these */
     size_t tried;             /* of them */
@@ -79,6 +81,11 @@ int64_t uplink_offset_us(const struct uplink *uplink);
 /* uplink_options.c: copies them. ERR_CONFIG. */
 MUST_CHECK int uplink_take_options(struct uplink *uplink, const struct uplink_options *options,
                                    struct err *err);
+
+/* A tunnel as the options ask for it; *out stays NULL when they don't. name: that of its socket. ERR_CONFIG.
+ */
+MUST_CHECK int uplink_open_tunnel(struct tunnel **out, const struct uplink_options *options, const char *name,
+                                  struct err *err);
 
 /* uplink.c: the connection is over, or is to be; tries again later (back-off). why is for people. */
 void uplink_lose(struct uplink *uplink, int64_t now_us, const char *why);

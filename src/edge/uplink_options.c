@@ -45,6 +45,29 @@ static int take_https(struct uplink *u, const struct uplink_options *options, st
     return rc == 0 ? choose_target(u, options->https_proxy, err) : rc;
 }
 
+int uplink_open_tunnel(struct tunnel **out, const struct uplink_options *options, const char *name,
+                       struct err *err)
+{
+    char host[CURVE_HOST_BYTES], port[CURVE_PORT_BYTES], path[TUNNEL_PATH_BYTES];
+    *out = NULL;
+    if (options->via_ssh == NULL || options->via_ssh[0] == '\0')
+        return 0;
+    int rc = curve_endpoint_split(options->server, host, port, err);
+    if (rc == 0 && options->transport != UPLINK_ZMQ)
+        rc = err_set(err, ERR_CONFIG, "via_ssh goes with transport = zmq only");
+    if (rc == 0 && snprintf(path, sizeof path, "%s.%s", options->ssh_socket, name) >= (int)sizeof path)
+        rc = err_set(err, ERR_CONFIG, "spool is too long a path for via_ssh");
+    struct tunnel_options tunnel = {
+        .via = options->via_ssh,
+        .key_file = options->ssh_key,
+        .known_hosts = options->ssh_known_hosts,
+        .socket = path,
+        .to_host = host,
+        .to_port = port,
+    };
+    return rc == 0 ? tunnel_open(out, &tunnel, err) : rc;
+}
+
 int uplink_take_options(struct uplink *u, const struct uplink_options *options, struct err *err)
 {
     char host[CURVE_HOST_BYTES], port[CURVE_PORT_BYTES];
@@ -65,5 +88,7 @@ int uplink_take_options(struct uplink *u, const struct uplink_options *options, 
     u->keepalive_us = options->keepalive_us > 0 ? options->keepalive_us : 10 * US_PER_SECOND;
     u->transport = options->transport;
     u->by_https = u->transport == UPLINK_HTTPS;
+    if (rc == 0)
+        rc = uplink_open_tunnel(&u->tunnel, options, "sock", err);
     return rc == 0 && u->transport != UPLINK_ZMQ ? take_https(u, options, err) : rc;
 }
