@@ -225,13 +225,13 @@ def test_a_key_that_is_refused_is_no_reason_to_fall_back(place, started, hub, fr
     assert edge.metrics()["policy_proxy_uplink_fallbacks_total"] == 0 and front.taken == 0
 
 
-def test_nothing_is_lost_whatever_happens_to_the_ways(place, started, hub, front, ways):
+def storm(started, hub, front, ways, seconds, seed):
     """The door opens and closes, the front is cut, hub and proxy are killed, at random, while mail is answered."""
     door, edge = ways
-    rng = random.Random(int(os.environ.get("TRANSPORT_SEED", "11")))
+    rng = random.Random(seed)
     started(edge).ready()
-    load = Load(edge.port, connections=4, prefix="storm", pause_s=0.004).start()
-    until = time.monotonic() + float(os.environ.get("TRANSPORT_SECONDS", "40"))
+    load = Load(edge.port, connections=4, prefix=f"storm{seed}", pause_s=0.004).start()
+    until = time.monotonic() + seconds
     kinds = [door.close, door.open, lambda: (front.close(), front.open()), "hub", "proxy"]
     while time.monotonic() < until:
         kind = rng.choice(kinds)
@@ -249,6 +249,19 @@ def test_nothing_is_lost_whatever_happens_to_the_ways(place, started, hub, front
     wait_until(lambda: edge.metrics()[READY] == 1, "it is welcome", LIMIT_S * 2)
     assert_exactly_once(hub, load.stop(), LIMIT_S * 2)
     assert edges_of(hub)["edge-1"]["gaps"] == 0
+
+
+def test_nothing_is_lost_whatever_happens_to_the_ways(place, started, hub, front, ways):
+    storm(started, hub, front, ways, 20, 11)
+
+
+@pytest.mark.torture
+def test_nothing_is_lost_in_a_long_storm(place, started, hub, front, ways):
+    seed = int(os.environ.get("TRANSPORT_SEED", random.randrange(1 << 32)))
+    print(f"seed {seed}")
+    for wave in range(max(1, int(float(os.environ.get("TORTURE_SECONDS", "600")) / 60))):  # hub and spool stay
+        storm(started, hub, front, ways, 45, seed + wave)
+        ways[1].stop()
 
 
 def test_https_costs_little_memory(place, started, record_property):
