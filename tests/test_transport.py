@@ -6,7 +6,9 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
+import signal
 import subprocess
 import threading
 import time
@@ -185,6 +187,26 @@ def test_a_busy_hub_is_given_time(place, started, hub):
         wait_until(lambda: len(asked) >= 3, "it asks again")
         assert all(later - earlier >= 2.9 for earlier, later in zip(asked, asked[1:])), asked
         assert "the hub is busy" in edge.log()
+
+
+def test_the_hubs_own_https(place, started):
+    """Its listener with its self-signed certificate, whose pin its log tells; which is read again under way."""
+    port = free_port()
+    hub = started(Hub(place / "hub", {"https": f"127.0.0.1:{port}"})).ready()
+    hub.load(FIXTURE)
+    pin = re.search(r"https: ready .* pin=(sha256//[A-Za-z0-9+/=]+)", hub.log()).group(1)
+    edge = started(Proxy(place / "edge-1", hub, {"transport": "https", "https_server": f"https://127.0.0.1:{port}", "https_pin": pin,
+                                                 "server": f"tcp://127.0.0.1:{free_port()}"})).ready()
+    load = Load(edge.port, connections=2, prefix="own", pause_s=0.002).start()
+    wait_until(lambda: is_ready(edge, 1), "it is welcome")
+    for end in (hub.kill, hub.stop):
+        end()
+        hub.start().ready()
+        wait_until(lambda: is_ready(edge, 1), "it is welcome again")
+    hub.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: len(load.answered) > 500, "it goes on")
+    assert_exactly_once(hub, load.stop())
+    assert check(edge).returncode == 0
 
 
 @pytest.fixture
