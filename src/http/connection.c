@@ -113,7 +113,7 @@ static void speak(struct connection *connection, const struct protocol *protocol
 
 static void on_ready(struct channel *channel)
 {
-    speak((struct connection *)channel, &h1_protocol);
+    speak((struct connection *)channel, secure_is_h2(channel->secure) ? &h2_protocol : &h1_protocol);
 }
 
 /* A handshake is not spent on one too many. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * http: an HTTP/1.1 server on the loop. Its owner hands in a table of routes; requests are read here, judged
- * (route, method, framing, length, type, credentials present), and only then given to a handler on one of
- * libuv's workers. Refusals are problem documents (RFC 9457) with a request id that X-Request-Id repeats.
- * Connections are kept alive and may be pipelined: one request of a connection is worked on at a time, what
- * was sent behind it waits in the kernel. HEAD is answered wherever GET is. Plain HTTP is local only; beyond
- * this machine it speaks TLS (tls.h).
+ * http: an HTTP/1.1 and HTTP/2 server on the loop. Its owner hands in a table of routes; requests are read
+ * here, judged (route, method, framing, length, type, credentials present), and only then given to a handler
+ * on one of libuv's workers. Refusals are problem documents (RFC 9457) with a request id that X-Request-Id
+ * repeats. Connections are kept alive and may be pipelined: one request of a connection is worked on at a
+ * time, what was sent behind it waits in the kernel. HEAD is answered wherever GET is. Plain HTTP is local
+ * only; beyond this machine it speaks TLS (tls.h).
  *
  * One client (one API key or cookie; without any, one address) has at most per_client requests at workers and
  * HTTP_WAITING_PER_CLIENT that wait (429); what waits is taken in turn from those who have room.
@@ -35,6 +35,7 @@ enum {
     HTTP_REPLY_BYTES = 32 * 1024 * 1024,    /* a reply's body at most */
     HTTP_REPLIES_BYTES = 128 * 1024 * 1024, /* all that was not taken yet; beyond it no handler starts */
     HTTP_FIELDS_BYTES = 4096,               /* a handler's own fields of a reply */
+    HTTP_H2_STREAMS = 4096,                 /* requests by HTTP/2, of all connections */
     HTTP_ID_BYTES = 17,                     /* a request's id with its NUL */
     HTTP_LINGER_MS = 1000,                  /* after a refusal: reading on, so that it is seen */
     HTTP_DRAIN_MS = 5000,                   /* from http_close to the last reply taken */
@@ -138,6 +139,7 @@ struct http_counters {
     _Atomic uint64_t refused;     /* of those, with a status of 400 or more */
     _Atomic uint64_t timeouts;    /* heads, bodies and replies that took too long */
     _Atomic uint64_t abandoned;   /* clients that left while a handler worked */
+    _Atomic uint64_t floods;      /* HTTP/2 connections ended because they asked for nothing, too often */
 };
 
 struct http_options {

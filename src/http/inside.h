@@ -103,6 +103,7 @@ struct http {
     struct exchange *first, **last; /* waiting */
     struct exchange *at_work;       /* at workers */
     unsigned waiting, working, streams, laters;
+    unsigned h2_streams;
     struct bell bell;
     size_t bodies_bytes, replies_bytes;
     uint64_t id_seed, id_count;
@@ -113,6 +114,7 @@ struct http {
 };
 
 extern const struct protocol h1_protocol; /* h1.c: HTTP/1.1 */
+extern const struct protocol h2_protocol; /* h2.c: HTTP/2 */
 
 /* connection.c */
 void connection_accept(struct http *http, struct acceptor *acceptor, bool secure);

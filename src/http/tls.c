@@ -98,7 +98,7 @@ static int on_ticket(SSL *ssl, unsigned char name[16], unsigned char iv[EVP_MAX_
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *in,
                    unsigned in_n, void *arg)
 {
-    static const unsigned char ours[] = "\x08http/1.1";
+    static const unsigned char ours[] = "\x02h2\x08http/1.1";
     (void)ssl;
     (void)arg;
     unsigned char *chosen;

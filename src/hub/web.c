@@ -378,5 +378,6 @@ void web_get_stats(const struct web *web, struct web_stats *out)
                               .requests = from->requests,
                               .refused = from->refused,
                               .timeouts = from->timeouts,
-                              .abandoned = from->abandoned};
+                              .abandoned = from->abandoned,
+                              .floods = from->floods};
 }

@@ -20,7 +20,7 @@ enum { WEB_REQUEST_BEYOND_MS = 10000 }; /* queue and handler together, beyond a 
 struct web;
 
 struct web_stats { /* see struct http_counters */
-    uint64_t connections, turned_away, requests, refused, timeouts, abandoned;
+    uint64_t connections, turned_away, requests, refused, timeouts, abandoned, floods;
 };
 
 struct web_options {
