@@ -17,8 +17,9 @@ import h2.settings
 import pytest
 
 from harness import LIMIT_S, READ_KEY, metrics, wait_until
-from test_http import KEYS, MANAGE_KEY, QUESTION, REFUSALS, Reply, writers_wait
+from test_http import KEYS, MANAGE_KEY, QUESTION, REFUSALS, writers_wait
 from test_https import SecureHub, client_context
+from webapi import Reply
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION, UNKNOWN = 0, 1, 2, 3, 4, 6, 7, 8, 9, 77
 END_STREAM, END_HEADERS = 1, 4
