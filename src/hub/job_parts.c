@@ -6,8 +6,9 @@
 #include "hub/job_parts.h"
 
 #include <stdlib.h>
+#include <time.h>
 
-enum { PARTS_AT_ONCE = 1024 };
+enum { PARTS_AT_ONCE = 1024, BUSY_MS = 200 };
 
 struct choice {
     bool (*wanted)(void *arg, const struct store_part *part);
@@ -49,6 +50,18 @@ static int note_part(struct step *step, uint64_t id, struct err *err)
     return rc;
 }
 
+/* As store_rewrite_part; while another is being written anew, or a checkpoint is due first, it waits. */
+static int rewrite_in_turn(struct step *step, struct store *store, uint64_t id,
+                           const struct store_rewrite *how, struct err *err)
+{
+    int rc;
+    while ((rc = store_rewrite_part(store, id, how, step->job->cancelled, on_progress, step, err)) ==
+               ERR_BUSY &&
+           job_check(step->job, NULL) == 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000}, NULL);
+    return rc == ERR_BUSY ? job_check(step->job, err) : rc;
+}
+
 int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_part *part), void *arg,
                 const struct store_rewrite *how, uint64_t *count, struct err *err)
 {
@@ -65,7 +78,7 @@ int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_pa
         rc = store_parts(store, choose, choice, err);
     struct step step = {job, 0, choice->count};
     for (size_t i = 0; rc == 0 && i < choice->count; i++) {
-        rc = store_rewrite_part(store, choice->ids[i], how, job->cancelled, on_progress, &step, err);
+        rc = rewrite_in_turn(&step, store, choice->ids[i], how, err);
         *count += rc == 0;
         if (rc == 0 || rc == ERR_NOT_FOUND) /* merged or removed meanwhile: nothing of it is left */
             rc = note_part(&step, choice->ids[i], err);
