@@ -110,8 +110,7 @@ static int check_https(const struct identity *out, struct err *err)
     if (rc == 0 && out->https_pin[0] == '\0' && out->https_ca[0] == '\0')
         rc = err_set(
             err, ERR_CONFIG,
-            "transport = https and auto need https_pin (`policy-proxy check` shows what the server has; "
-            "compare it there) or https_ca");
+            "transport = https and auto need https_pin (the hub's log tells it when it starts) or https_ca");
     return rc;
 }
 
