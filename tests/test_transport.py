@@ -332,15 +332,13 @@ class Sshd:
     def start(self):
         with open(self.dir / "log", "ab") as log:
             self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", self.dir / "config"], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, start_new_session=True)
+                                            stdout=log, stderr=log)
         return self
 
     def stop(self):
         """With all sessions: a machine that goes away."""
         if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, 9)
-            for pid in self.children():
+            for pid in (self.process.pid, *self.children()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, 9)
             self.process.wait()
@@ -348,13 +346,14 @@ class Sshd:
 
     def children(self):
         """Sessions move to groups of their own."""
-        found = []
+        parents = {}
         for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
-                fields = stat.read_text().rsplit(")", 1)[1].split()
-                if int(fields[1]) in (self.process.pid, *found):
-                    found.append(int(stat.parent.name))
-        return found
+                parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+        found = {self.process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found - {self.process.pid}
 
     def known(self):
         kind, key = (self.dir / "host.pub").read_text().split()[:2]
