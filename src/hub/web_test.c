@@ -72,8 +72,11 @@ static void open_store(struct world *w)
     struct err err = {0};
     char path[512];
     (void)snprintf(path, sizeof path, "%s/store", w->dir);
-    struct store_options options = {
-        .engine = "duckdb", .dir = path, .memory_bytes = 512 << 20, .query_threads = 2};
+    struct store_options options = {.engine = "duckdb",
+                                    .dir = path,
+                                    .memory_bytes = 512 << 20,
+                                    .query_threads = 2,
+                                    .query_per_tenant = 2};
     if (store_open(&w->store, &options, &err) != 0)
         fail_msg("%s", err_detail(&err));
     fixture_init(&fixture, 8, 40000);
