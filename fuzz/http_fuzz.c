@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * http_fuzz: a request's head and a chunked body come to the same however the bytes are cut, and what is
- * taken of a head lies within it.
+ * taken of a head lies within it; no list of codings chooses one that there isn't.
  */
 #include "fuzz.h"
+#include "http/accept_encoding.h"
 #include "http/chunked.h"
 #include "http/request_head.h"
+#include "http/site.h"
 
 #include <stdlib.h>
 
@@ -28,6 +30,16 @@ static void check_head(struct slice bytes)
     head_reached = head_reached || status == 0;
     if (status == 0 && (head.path.p[0] != '/' || head.path.p < bytes.p || head.target.n > end))
         abort();
+}
+
+/* No list makes it choose what there isn't. */
+static void check_codings(struct slice bytes)
+{
+    for (unsigned available = 0; available < 4; available++) {
+        enum http_coding chosen = http_choose_coding(bytes, available);
+        if (chosen != HTTP_IDENTITY && ((unsigned)chosen & available) == 0)
+            abort();
+    }
 }
 
 static int decode(struct slice bytes, size_t cut, size_t *used, struct buf *body)
@@ -63,6 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     check_head(bytes);
     check_chunks(bytes);
+    check_codings(bytes);
+    (void)site_is_hashed(bytes);
     return 0;
 }
 

@@ -3,6 +3,7 @@
  * exchange: one request with its reply, and its way to a handler: at once (quick ones), on a worker, or
  * behind those that wait for one. See inside.h.
  */
+#include "file_body.h"
 #include "inside.h"
 #include "route.h"
 #include "stream.h"
@@ -56,6 +57,7 @@ void exchange_destroy(struct exchange **exchange)
     buf_fini(&self->head_out);
     buf_fini(&self->reply.body);
     buf_fini(&self->reply.fields);
+    file_body_destroy(&self->reply.file);
     free(self);
 }
 
@@ -79,6 +81,11 @@ bool exchange_parse(struct exchange *exchange)
     return status == 0;
 }
 
+static bool is_get(const struct http_head *head)
+{
+    return slice_equal(head->method, SLICE("GET")) || slice_equal(head->method, SLICE("HEAD"));
+}
+
 bool exchange_route(struct exchange *exchange)
 {
     const char *why = NULL;
@@ -86,6 +93,10 @@ bool exchange_route(struct exchange *exchange)
     const struct http_options *options = &exchange->http->options;
     int status = http_route_find(options->routes, options->route_count, &exchange->head, &exchange->route,
                                  allow, &why);
+    if (status == 404 && options->rest != NULL && is_get(&exchange->head)) {
+        exchange->route = options->rest;
+        status = http_route_check(exchange->route, &exchange->head, &why);
+    }
     if (status == 0 && (exchange->route->flags & HTTP_UPGRADE) != 0)
         status = upgrade_check(&exchange->head, exchange->accept, &why);
     if (status == 0)
@@ -159,11 +170,18 @@ static void finished(struct exchange *exchange)
 {
     exchange->shared_reply = exchange->reply.body.capacity;
     exchange->http->replies_bytes += exchange->shared_reply;
-    if (exchange->owner != NULL) {
-        answered(exchange);
-    } else {
+    if (exchange->reply.file != NULL) {
+        exchange->shared_reply += HTTP_FILE_PIECE_BYTES;
+        exchange->http->replies_bytes += HTTP_FILE_PIECE_BYTES;
+    }
+    if (exchange->owner == NULL) {
         exchange_count(exchange);
         end_orphan(exchange);
+    } else if (exchange->reply.file != NULL) {
+        exchange->state = ANSWERED;
+        exchange->owner->more(exchange);
+    } else {
+        answered(exchange);
     }
 }
 
@@ -303,15 +321,15 @@ static void start_stream(struct exchange *exchange)
     answered(exchange);
 }
 
-void exchange_start(struct exchange *exchange, const struct ip *peer)
+void exchange_start(struct exchange *exchange, const struct channel *channel)
 {
     struct http *http = exchange->http;
     exchange->request = (struct http_request){
         .head = &exchange->head,
         .method = exchange->head.method,
         .body = buf_slice(&exchange->body),
-        .peer = *peer,
-        .secure = exchange->secure,
+        .peer = channel->conn.peer,
+        .secure = channel->secure != NULL,
         .id = exchange->id,
         .gone = &exchange->gone,
     };
@@ -374,18 +392,24 @@ void exchange_heard(struct exchange *exchange)
 
 struct slice exchange_pending(struct exchange *exchange)
 {
-    return stream_pending(exchange->stream);
+    return exchange->reply.file != NULL ? file_body_pending(exchange->reply.file, exchange)
+                                        : stream_pending(exchange->stream);
 }
 
 void exchange_taken(struct exchange *exchange, size_t n)
 {
-    stream_taken(exchange->stream, n);
+    if (exchange->reply.file != NULL)
+        file_body_taken(exchange->reply.file, n);
+    else
+        stream_taken(exchange->stream, n);
 }
 
 enum reply_end exchange_reply_end(const struct exchange *exchange)
 {
     if (exchange->state != ANSWERED)
         return END_NOT_YET;
+    if (exchange->reply.file != NULL)
+        return file_body_end(exchange->reply.file);
     return stream_broken(exchange->stream) ? END_BROKEN : END_WHOLE;
 }
 

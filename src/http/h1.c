@@ -79,12 +79,20 @@ static bool is_head(const struct exchange *exchange)
     return slice_equal(exchange->head.method, SLICE("HEAD"));
 }
 
+/* Of what is sent piece by piece. */
+static bool is_chunked(const struct exchange *exchange)
+{
+    return exchange->head.minor > 0 && exchange->reply.file == NULL;
+}
+
 static int compose(struct connection *connection, bool streamed, size_t *skip)
 {
     struct h1 *h1 = h1_of(connection);
     struct exchange *exchange = h1->now;
     bool old = exchange->head.minor == 0;
-    bool keep = exchange->head.keep_alive && !h1->last && !connection->http->closing && !(old && streamed);
+    bool endless =
+        old && streamed && exchange->reply.file == NULL; /* only the connection's end tells its own */
+    bool keep = exchange->head.keep_alive && !h1->last && !connection->http->closing && !endless;
     struct http_reply_facts facts = {
         .now_us = clock_real_us(),
         .id = exchange->id,
@@ -167,7 +175,7 @@ static void send_parts(struct connection *connection, struct slice head, struct 
 static void send_piece(struct connection *connection, struct slice head, struct slice piece)
 {
     struct h1 *h1 = h1_of(connection);
-    bool chunked = h1->now->head.minor > 0 && piece.n > 0;
+    bool chunked = is_chunked(h1->now) && piece.n > 0;
     int n = chunked ? snprintf(h1->piece_size, sizeof h1->piece_size, "%zx\r\n", piece.n) : 0;
     h1->state = STREAMING;
     h1->piece_bytes = piece.n;
@@ -184,7 +192,7 @@ static void finish(struct connection *connection)
 static void send_end(struct connection *connection, struct slice head)
 {
     struct h1 *h1 = h1_of(connection);
-    bool chunked = h1->now->head.minor > 0 && !is_head(h1->now);
+    bool chunked = is_chunked(h1->now) && !is_head(h1->now);
     h1->state = WRITING;
     if (chunked || head.n > 0)
         send_parts(connection, head, SLICE(""), SLICE(""), chunked ? SLICE("0\r\n\r\n") : SLICE(""));
@@ -196,9 +204,9 @@ static void send_end(struct connection *connection, struct slice head)
 static void break_off(struct connection *connection)
 {
     struct h1 *h1 = h1_of(connection);
-    bool old = h1->now->head.minor == 0;
+    bool chunked = is_chunked(h1->now);
     exchange_abandon(&h1->now);
-    if (!old) {
+    if (chunked) {
         linger(connection);
         return;
     }
@@ -279,8 +287,7 @@ static void start(struct connection *connection)
     struct h1 *h1 = h1_of(connection);
     h1->state = ASKED;
     ticker_set(connection->deadline, connection->http->options.request_ms, 0);
-    h1->now->secure = connection->channel.secure != NULL;
-    exchange_start(h1->now, &connection->channel.conn.peer);
+    exchange_start(h1->now, &connection->channel);
 }
 
 static void begin_body(struct connection *connection)

@@ -121,8 +121,7 @@ static void start(struct h2_stream *stream)
 {
     stream->state = H2_ASKED;
     set_deadline(stream, http_of(stream)->options.request_ms);
-    stream->exchange->secure = true; /* HTTP/2 is spoken on TLS alone */
-    exchange_start(stream->exchange, &h2_connection(stream->h2)->channel.conn.peer);
+    exchange_start(stream->exchange, &h2_connection(stream->h2)->channel);
 }
 
 static void begin_body(struct h2_stream *stream)

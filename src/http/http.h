@@ -39,12 +39,14 @@ enum {
     HTTP_ID_BYTES = 17,                     /* a request's id with its NUL */
     HTTP_LINGER_MS = 1000,                  /* after a refusal: reading on, so that it is seen */
     HTTP_DRAIN_MS = 5000,                   /* from http_close to the last reply taken */
+    HTTP_FILE_PIECE_BYTES = 64 * 1024,      /* of a file, in memory */
     HTTP_STREAM_BYTES = 256 * 1024,         /* of a streamed reply that wait; its handler waits then */
     HTTP_UPKEEP_MS = 10000,                 /* how often the certificate's files are looked at */
     HTTP_SOCKET_BYTES = 1024 * 1024,        /* of a WebSocket's messages that are unsent */
 };
 
 struct http_stream;
+struct http_file;
 struct http_later; /* a request whose reply comes later (HTTP_LATER) */
 
 /* Lent to a handler until it returns; with HTTP_LATER until http_finish(). */
@@ -68,6 +70,8 @@ struct http_reply {
     const char *type;                       /* Content-Type, static */
     struct buf body;                        /* limit HTTP_REPLY_BYTES */
     struct buf fields;                      /* more fields, each "Name: value\r\n" */
+    const char *cache;                      /* Cache-Control, static; NULL: no-store */
+    struct http_file *file;                 /* instead of the body: http_reply_file() */
     const struct http_socket_calls *socket; /* with status 101, of an HTTP_UPGRADE route, and nothing else: */
     void *socket_owner;                     /* whose `closed` is called in any case, on the loop thread */
 };
@@ -93,6 +97,10 @@ enum http_socket_code { /* RFC 6455, 7.4.1, and its registry */
 MUST_CHECK int http_socket_send(struct http_socket *socket, struct slice text);
 size_t http_socket_unsent(const struct http_socket *socket);
 void http_socket_close(struct http_socket *socket, unsigned code, const char *why); /* why: 123 bytes */
+
+/* The body is a file's: fd, which it takes, also when it fails, from its beginning, so many bytes. It is read
+ * piece by piece as the client takes it. Any thread; not with HTTP_QUICK or HTTP_STREAM. ERR_NO_MEMORY. */
+MUST_CHECK int http_reply_file(struct http_reply *reply, int fd, uint64_t bytes);
 
 /* Writes a problem document into reply: its type and title come from the status; detail is our own text, at
  * most 512 bytes. */
@@ -148,6 +156,8 @@ struct http_options {
     const char *certificate, *key;   /* PEM files of TLS, looked at again and again; outlive the server */
     const struct http_route *routes; /* outlive the server */
     size_t route_count;
+    const struct http_route
+        *rest; /* GET of what no route has a path for; its path is not looked at; NULL: 404 */
     void *arg; /* of the handlers */
     /* Loop thread: *gone of a request that a handler works on was set; wakes what that waits for. May be
      * NULL. */

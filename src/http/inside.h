@@ -51,7 +51,6 @@ struct exchange {
     struct buf head_bytes, body, head_out;
     struct http_head head;
     const struct http_route *route;
-    bool secure; /* it came by TLS; its owner says so before exchange_start */
     size_t shared_body, shared_reply; /* its part of the server's budgets */
     struct http_request request;
     struct http_reply reply;
@@ -136,7 +135,7 @@ MUST_CHECK bool exchange_route(struct exchange *exchange);
 /* Room for a body of so many bytes in all; large ones share a budget. False: it was refused (503). */
 MUST_CHECK bool exchange_prepare_body(struct exchange *exchange, size_t bytes);
 /* The request is whole: to its handler, now or when one is free, or 503. */
-void exchange_start(struct exchange *exchange, const struct ip *peer);
+void exchange_start(struct exchange *exchange, const struct channel *channel);
 void exchange_refuse(struct exchange *exchange, int status, const char *why); /* fills the reply */
 void exchange_expire(struct exchange *exchange); /* queue and handler took their time: 503, or gives up */
 void exchange_drain(struct exchange *exchange);  /* the server closes: likewise */

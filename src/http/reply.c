@@ -5,6 +5,7 @@
 #include "reply.h"
 
 #include "base/clock.h"
+#include "file_body.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -106,14 +107,15 @@ int http_reply_head(const struct http_reply *reply, const struct http_reply_fact
                       date);
     if (rc == 0)
         rc = write_type(reply, out);
-    if (rc == 0 && facts->streamed)
+    if (rc == 0 && reply->file != NULL)
+        rc = buf_addf(out, "Content-Length: %llu\r\n", (unsigned long long)file_body_bytes(reply->file));
+    else if (rc == 0 && facts->streamed)
         rc = buf_addf(out, "%s", facts->old ? "" : "Transfer-Encoding: chunked\r\n");
     else if (rc == 0 && reply->status != 204 && reply->status != 304)
         rc = buf_addf(out, "Content-Length: %zu\r\n", body->n - *skip + strlen(id));
     if (rc == 0)
-        rc = buf_addf(out,
-                      "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nX-Request-Id: %s\r\n",
-                      facts->id);
+        rc = buf_addf(out, "X-Content-Type-Options: nosniff\r\nCache-Control: %s\r\nX-Request-Id: %s\r\n",
+                      reply->cache != NULL ? reply->cache : "no-store", facts->id);
     if (rc == 0 && facts->secure)
         rc = buf_addf(out, "Strict-Transport-Security: max-age=31536000\r\n"); /* RFC 6797 */
     if (rc == 0 && (!facts->keep_alive || facts->old))

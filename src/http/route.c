@@ -65,6 +65,13 @@ static int check_body(const struct http_route *route, const struct http_head *he
     return 0;
 }
 
+int http_route_check(const struct http_route *route, const struct http_head *head, const char **why)
+{
+    if ((route->flags & HTTP_CREDENTIALS) != 0 && !has_credentials(head))
+        return refuse(401, "an API key is needed: Authorization: Bearer ma_…", why);
+    return check_body(route, head, why);
+}
+
 int http_route_find(const struct http_route *routes, size_t count, const struct http_head *head,
                     const struct http_route **out, char allow[static HTTP_ALLOW_BYTES], const char **why)
 {
@@ -83,8 +90,6 @@ int http_route_find(const struct http_route *routes, size_t count, const struct 
     if (found == NULL)
         return allow[0] != '\0' ? refuse(405, "this path doesn't take that method", why)
                                 : refuse(404, "there is no such path", why);
-    if ((found->flags & HTTP_CREDENTIALS) != 0 && !has_credentials(head))
-        return refuse(401, "an API key is needed: Authorization: Bearer ma_…", why);
     *out = found;
-    return check_body(found, head, why);
+    return http_route_check(found, head, why);
 }

@@ -13,5 +13,8 @@ enum { HTTP_ALLOW_BYTES = 128 };
 MUST_CHECK int http_route_find(const struct http_route *routes, size_t count, const struct http_head *head,
                                const struct http_route **out, char allow[static HTTP_ALLOW_BYTES],
                                const char **why);
+/* What a route that was found otherwise demands; likewise, but for 404 and 405. */
+MUST_CHECK int http_route_check(const struct http_route *route, const struct http_head *head,
+                                const char **why);
 
 #endif

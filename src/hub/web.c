@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "handles.h"
 #include "http/certificate.h"
+#include "http/site.h"
 #include "live_door.h"
 #include "quota.h"
 
@@ -35,6 +36,7 @@ struct web {
     struct http_counters counters;
     struct http_route routes[ROUTES];
     size_t route_count;
+    struct site *site; /* NULL: without `ui` */
 };
 
 /* Nobody hears what a cancelled question answers, unless the hub stops. */
@@ -248,18 +250,43 @@ static bool may_stay(void *arg, const struct live_pass *pass)
     return stays;
 }
 
+/* Worker thread. */
+static void serve_site(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    const struct web *web = arg;
+    site_answer(web->site, request, reply);
+}
+
+static void serve_page(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+    (void)arg;
+    (void)request;
+    reply->type = "text/html; charset=utf-8";
+    (void)!buf_addf(&reply->fields, "%s", SITE_POLICY);
+    (void)!buf_addf(
+        &reply->body,
+        "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Mail Analytics</title>\n"
+        "<h1>Mail Analytics</h1>\n"
+        "<p>The API is at <code>/api/v1/</code> and wants an API key as bearer token; "
+        "<a href=\"/healthz\">/healthz</a> and <a href=\"/readyz\">/readyz</a> tell how the hub is.</p>\n"
+        "</html>\n");
+}
+
 static void add_routes(struct web *web)
 {
     static const struct http_route own[] = {
         {"GET", "/healthz", 0, HTTP_QUICK, serve_healthz},
         {"GET", "/readyz", 0, HTTP_QUICK, serve_readyz},
         {"GET", "/metrics", 0, HTTP_QUICK, serve_metrics},
+        {"GET", "/", 0, HTTP_QUICK, serve_page}, /* without `ui` */
         {"POST", "/api/v1/ingest", INGEST_BODY_BYTES, HTTP_CREDENTIALS | HTTP_LATER, serve_ingest},
         {"GET", "/api/v1/live", 0, HTTP_CREDENTIALS | HTTP_UPGRADE, serve_live},
     };
     struct api_route route;
-    memcpy(web->routes, own, sizeof own);
-    web->route_count = sizeof own / sizeof *own - (web->options.live == NULL);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if ((web->site == NULL || own[i].handle != serve_page) &&
+            (web->options.live != NULL || own[i].handle != serve_live))
+            web->routes[web->route_count++] = own[i];
     for (size_t i = 0; api_route(i, &route); i++) {
         assert(web->route_count < ROUTES);
         web->routes[web->route_count++] = (struct http_route){
@@ -280,6 +307,7 @@ static uint64_t to_ms(int64_t us)
 static int open_http(struct web *web, uv_loop_t *loop, struct err *err)
 {
     const struct hub_config *s = web->options.settings;
+    static const struct http_route site = {.method = "GET", .path = "/", .handle = serve_site};
     const struct hub_paths *paths = web->options.paths;
     struct http_options options = {
         .listen = s->http,
@@ -288,6 +316,7 @@ static int open_http(struct web *web, uv_loop_t *loop, struct err *err)
         .key = paths->certificate_key,
         .routes = web->routes,
         .route_count = web->route_count,
+        .rest = web->site != NULL ? &site : NULL,
         .arg = web,
         .cancel = cancel,
         .counters = &web->counters,
@@ -320,12 +349,14 @@ int web_open(struct web **out, uv_loop_t *loop, const struct web_options *option
     if (web == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for http");
     web->options = *options;
-    add_routes(web);
     web->people.limits =
         (struct account_session_limits){options->settings->session_idle, options->settings->session_lifetime};
     if (options->live != NULL)
         live_check_with(options->live, may_stay, web);
     int rc = handles_create(&web->handles, options->paths->account, err);
+    if (rc == 0 && options->settings->ui[0] != '\0')
+        rc = site_open(&web->site, options->settings->ui, err);
+    add_routes(web);
     if (rc == 0)
         rc = attempts_create(&web->people.attempts, err);
     if (rc == 0)
@@ -362,6 +393,7 @@ void web_destroy(struct web **web)
     handles_destroy(&self->handles);
     attempts_destroy(&self->people.attempts);
     quota_destroy(&self->quota);
+    site_close(&self->site);
     free(self);
 }
 

@@ -91,6 +91,7 @@ static void open_web(struct world *w)
     struct err err = {0};
     w->settings = (struct hub_config){.http = w->socket,
                                       .https = "",
+                                      .ui = "",
                                       .http_connections = 10,
                                       .http_connections_per_address = 10,
                                       .http_idle_timeout = PATIENCE_MS * 1000,
