@@ -151,10 +151,10 @@ class Client:
 
 def test_many_questions_at_once(hub):
     with Client(hub) as client:
-        streams = [client.ask("POST", "/api/v1/query", body=QUESTION) for _ in range(100)]
+        streams = [client.ask("POST", "/api/v1/query", body=QUESTION) for _ in range(60)]
         replies = [client.reply(stream) for stream in streams]
         assert all(reply.status == 200 and reply.json()["rows"] == [{"requests": 0}] for reply in replies)
-        assert len({reply.fields["x-request-id"] for reply in replies}) == 100
+        assert len({reply.fields["x-request-id"] for reply in replies}) == 60
         first = replies[0].fields
         assert first["strict-transport-security"] and first["content-length"] == str(len(replies[0].body))
         assert not {"connection", "transfer-encoding"} & first.keys()

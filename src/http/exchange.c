@@ -335,7 +335,7 @@ void exchange_start(struct exchange *exchange, const struct channel *channel)
     };
     if (slice_equal(exchange->head.method, SLICE("HEAD")))
         exchange->request.method = SLICE("GET");
-    exchange->client = client_of(exchange, peer);
+    exchange->client = client_of(exchange, &channel->conn.peer);
     if ((exchange->route->flags & HTTP_QUICK) != 0) {
         handle(exchange);
         answered(exchange);
