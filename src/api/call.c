@@ -168,6 +168,14 @@ int call_rows_end(struct api_call *call)
     return buf_addf(call->reply, "]}");
 }
 
+int call_send(struct api_call *call, const void *bytes, size_t n)
+{
+    struct api_stream *stream = call->request->stream;
+    call->answer->status = call->status;
+    call->answer->type = call->type;
+    return stream->write(stream, bytes, n);
+}
+
 int call_reply_failed(struct api_call *call, int rc)
 {
     if (rc == ERR_LIMIT && call->err.detail[0] == '\0')

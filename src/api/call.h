@@ -20,6 +20,7 @@ struct api_call {
     int status;                /* 200 unless the handler says otherwise */
     const char *type;          /* of the reply: API_JSON unless the handler says otherwise; static */
     struct buf *reply;         /* its body */
+    struct api_reply *answer;  /* call_send only */
     struct buf *fields;        /* its fields: "Name: value\r\n"; a problem keeps them */
     struct err err;
     uint32_t tenant; /* whose thing the path names, once a handler found that out */
@@ -68,6 +69,7 @@ int tombstones_list(struct api_call *call);
 int tombstones_remove(struct api_call *call);
 int query_post(struct api_call *call);
 int events_list(struct api_call *call);
+int export_get(struct api_call *call);
 int messages_list(struct api_call *call);
 int messages_get(struct api_call *call);
 int load_post(struct api_call *call);
@@ -143,6 +145,8 @@ MUST_CHECK int call_once(struct api_call *call, int (*handler)(struct api_call *
 MUST_CHECK int call_rows_begin(struct api_call *call);
 MUST_CHECK int call_row(struct api_call *call);
 MUST_CHECK int call_rows_end(struct api_call *call);
+/* The next bytes of a streamed reply, of the status and type that the call has. ERR_CANCELLED. */
+MUST_CHECK int call_send(struct api_call *call, const void *bytes, size_t n);
 /* The answer doesn't fit: says so. Returns rc. */
 int call_reply_failed(struct api_call *call, int rc);
 

@@ -237,6 +237,21 @@ static int understand(struct cli *cli, int status, const struct buf *reply, json
     return rc;
 }
 
+int client_fetch(struct cli *cli, const char *path, struct buf *body)
+{
+    int fd = -1, status = 0;
+    json_t *problem = NULL;
+    int rc = client_connect(cli, &fd);
+    if (rc == 0)
+        rc = ask_hub(cli, fd, "GET", path, (struct slice){NULL, 0}, &status, body);
+    if (rc == 0 && status >= 400)
+        rc = understand(cli, status, body, &problem, NULL);
+    json_decref(problem);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
 int client_ask(struct cli *cli, const char *method, const char *path, struct slice body, json_t **out,
                long *index)
 {

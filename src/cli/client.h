@@ -15,6 +15,9 @@ enum { CLIENT_PATH_BYTES = 2048, CLIENT_REPLY_BYTES = 40 * 1024 * 1024 };
 MUST_CHECK int client_ask(struct cli *cli, const char *method, const char *path, struct slice body,
                           json_t **out, long *index);
 
+/* A GET whose reply is no JSON document: its body as it came. Problems as above. */
+MUST_CHECK int client_fetch(struct cli *cli, const char *path, struct buf *body);
+
 /* Appends "?name=value" or "&name=value", percent-encoded. ERR_LIMIT. Nothing to do for a NULL value. */
 MUST_CHECK int client_parameter(char path[CLIENT_PATH_BYTES], const char *name, const char *value);
 /* Appends one percent-encoded part to a path. */

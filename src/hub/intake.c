@@ -121,6 +121,10 @@ static int64_t clock_offset(const struct frame_batch *batch, int64_t now_us)
 int intake_append(struct intake *in, struct commit *commit, uint64_t *seq, struct err *err)
 {
     buf_clear(&in->commit);
+    if (commit->hub_ts <=
+        in->latest_us) /* readers go by it: what comes later is later, whatever the clock says */
+        commit->hub_ts = in->latest_us + 1;
+    in->latest_us = commit->hub_ts;
     int rc = commit_encode(commit, &in->commit);
     if (rc != 0)
         return err_set(err, rc, "a batch cannot be encoded: %s", err_text(rc));

@@ -49,6 +49,7 @@ struct intake {
     struct frame frame;                             /* the one in hand; large */
     struct receive_stats stats;
     char snapshot_path[INTAKE_PATH_BYTES];
+    int64_t latest_us; /* hub_ts of the last batch */
     uint32_t window;
     bool journal_broken, snapshot_broken, account_broken;
     bool dirty;                                     /* the snapshot is behind */

@@ -10,6 +10,7 @@
 enum {
     ANSWERS_BYTES = 8 * 1024 * 1024, /* more than a round can ask for */
     RECHECKS = 100,                  /* a tick */
+    SEGMENTS_BACK = 4,               /* opens without a batch leave empty ones */
 };
 
 #define GENERATION_US (US_PER_SECOND / 2)
@@ -36,6 +37,26 @@ static int follow(struct intake *in, bool count, struct err *err)
     return rc == ERR_END ? 0 : rc;
 }
 
+/* hub_ts of the last batch that the journal still has, so that the next one's is later. */
+static int find_latest(struct intake *in, struct err *err)
+{
+    struct journal_reader *reader;
+    struct journal_record record;
+    uint64_t number = journal_opened_at(in->journal).segment;
+    int rc = 0;
+    for (uint64_t back = 1; rc == 0 && in->latest_us == 0 && back <= SEGMENTS_BACK && back < number; back++) {
+        rc = journal_reader_open(&reader, in->journal, NULL, (struct journal_pos){number - back, 0}, err);
+        if (rc != 0)
+            break;
+        while ((rc = journal_reader_next(reader, &record, err)) == 0)
+            if (record.kind == COMMIT_BATCH && record.ts_us > in->latest_us)
+                in->latest_us = record.ts_us;
+        rc = rc == ERR_END ? 0 : rc;
+        journal_reader_close(&reader);
+    }
+    return rc;
+}
+
 int intake_restore(struct intake *in, struct err *err)
 {
     int rc = edges_load(in->edges, in->snapshot_path, &in->pos, err);
@@ -50,6 +71,8 @@ int intake_restore(struct intake *in, struct err *err)
     if (journal_pos_compare(in->pos, opened_at) > 0) /* the journal was wiped or restored */
         in->pos = opened_at;
     rc = journal_reader_open(&in->behind, in->journal, NULL, in->pos, err);
+    if (rc == 0)
+        rc = find_latest(in, err);
     return rc == 0 ? follow(in, true, err) : rc;
 }
 

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that was stored is read out, once: by files that are cut off at random, and by streams."""
+import csv
+import http.client
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import (FIXTURE, LIMIT_S, READ_KEY, Hub, Load, PolicyClient, Proxy, assert_exactly_once, program, request,
+                     wait_until)
+from test_lists import FIXTURE_OF_TWO, OTHER_KEY, get
+from test_http import call
+
+
+def fake_clock(shift):
+    """The environment in which a program's clock is ahead; the monotonic one stays what it is."""
+    fake = subprocess.run(["faketime", "-f", shift, "env"], capture_output=True, text=True, check=True).stdout
+    env = dict(line.split("=", 1) for line in fake.splitlines() if line.startswith(("LD_PRELOAD=", "FAKETIME")))
+    return {**env, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+
+
+@pytest.fixture
+def hub(place, started):
+    hub = started(Hub(place / "hub")).ready()
+    hub.load(FIXTURE_OF_TWO)
+    hub.proxy = started(Proxy(place / "proxy", hub)).ready()
+    return hub
+
+
+def identity(event):
+    return event["edge"], event["epoch"], event["seq"]
+
+
+def stored(hub):
+    """The identities of all events, by another way."""
+    rows, cursor = [], []
+    while True:
+        page = json.loads(call(hub, "GET", "/api/v1/events?sort=time&limit=1000&cols=edge,epoch,seq&from=1970-01-01"
+                               + "".join(cursor)).body)
+        rows += [identity(row) for row in page["rows"]]
+        if page["next"] is None:
+            return rows
+        cursor = ["&cursor=" + page["next"]]
+
+
+def test_an_export_that_is_killed_has_each_event_once(hub, place):
+    """Killed at random and started again while events arrive, over restarts of the hub: nothing twice, nothing lost."""
+    seed = int(os.environ.get("EXPORT_SEED", "7"))
+    print(f"seed {seed} (EXPORT_SEED sets it)")
+    chance = random.Random(seed)
+    args = [program("mail-analytics"), "export", "--output", str(place / "all.ndjson"), "--state", str(place / "state"),
+            "--columns", "edge,epoch,seq"]
+    environment = {**os.environ, **hub.env}
+    load = Load(hub.proxy.port, connections=2, pause_s=0.002)
+    load.start()
+    for turn in range(8):
+        export = subprocess.Popen([*args, "--follow"], env=environment, stderr=subprocess.PIPE)
+        time.sleep(chance.uniform(0.05, 0.6))  # where it is killed is what is random here
+        export.send_signal(signal.SIGKILL)
+        export.communicate()
+        if turn == 4:
+            hub.stop()
+            hub.start()
+            hub.ready()
+    load.stop()
+    assert_exactly_once(hub, load)
+    assert len(stored(hub)) > 100
+    subprocess.run(args, env=environment, check=True, timeout=LIMIT_S)
+    lines = [json.loads(line) for line in (place / "all.ndjson").read_text().splitlines()]
+    got = [identity(line) for line in lines]
+    assert len(got) == len(set(got)) and set(got) == set(stored(hub))
+
+
+def test_a_stream_follows_and_tells_its_cursor(hub):
+    with PolicyClient(hub.proxy.port) as client:
+        client.ask(request(instance="1.0.0.0"))
+        wait_until(lambda: hub.total("requests") == 1, "stored")
+        connection = http.client.HTTPConnection("127.0.0.1", hub.http_port, timeout=60)
+        connection.request("GET", "/api/v1/export?follow=1&cols=instance,seq", headers={"Authorization": f"Bearer {READ_KEY}"})
+        reply = connection.getresponse()
+        assert reply.status == 200 and reply.getheader("content-type") == "application/x-ndjson"
+        assert json.loads(reply.readline()) == {"instance": "1.0.0.0", "seq": 1}
+        cursor = json.loads(reply.readline())["cursor"]
+        client.ask(request(instance="2.0.0.0"))
+        assert json.loads(reply.readline())["instance"] == "2.0.0.0"
+        connection.close()
+    connection = http.client.HTTPConnection("127.0.0.1", hub.http_port, timeout=60)
+    connection.request("GET", f"/api/v1/export?cols=instance,seq&cursor={cursor}",
+                       headers={"Authorization": f"Bearer {READ_KEY}"})
+    lines = connection.getresponse().read().splitlines()
+    assert [json.loads(line).get("instance") for line in lines] == ["2.0.0.0", None]  # and its cursor
+    connection.close()
+
+
+def test_a_clock_that_goes_back_hides_nothing(place, started):
+    """What comes later is later for readers, though the hub's clock was two hours ahead before its restart."""
+    hub = Hub(place / "hub")
+    ahead = fake_clock("+2h")
+    args = ("export", "--output", str(place / "all"), "--state", str(place / "state"), "--columns", "instance")
+    usual = dict(hub._env)
+    hub._env = {**usual, **ahead}
+    started(hub).ready()
+    hub.load(FIXTURE_OF_TWO)
+    proxy = started(Proxy(place / "proxy", hub)).ready()
+    with PolicyClient(proxy.port) as client:
+        client.ask(request(instance="1.0.0.0"))
+        wait_until(lambda: hub.query("requests", since="7d", to="now+1d") == [{"requests": 1}], "stored")
+        hub.cli(*args)
+        hub.stop()
+        hub._env = usual
+        hub.start()
+        hub.ready()
+        client.ask(request(instance="2.0.0.0"))
+        wait_until(lambda: hub.query("requests", since="7d", to="now+1d") == [{"requests": 2}], "stored")
+    hub.cli(*args)
+    assert (place / "all").read_text().splitlines() == ['{"instance":"1.0.0.0"}', '{"instance":"2.0.0.0"}']
+
+
+def test_csv_is_a_table_and_holds_no_formula(hub):
+    hostile = ["=1+1@a.example", "+1@a.example", "-1@a.example", "@a.example", "quo\"te,@a.example", "plain@a.example"]
+    with PolicyClient(hub.proxy.port) as client:
+        for number, sender in enumerate(hostile):
+            client.ask(request(instance=f"{number}.0.0.0", sender=sender))
+    wait_until(lambda: hub.total("requests") == len(hostile), "stored")
+    text = hub.cli("export", "--format", "csv", "--columns", "seq,sender,retry_of").stdout
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0] == ["seq", "sender", "retry_of"] and len(rows) == 1 + len(hostile)
+    for row, sender in zip(rows[1:], hostile):
+        assert row[1] == ("'" + sender if sender[0] in "=+-@" else sender) and row[2] == ""
+
+
+def test_filters_and_tenants(hub):
+    with PolicyClient(hub.proxy.port) as client:
+        for number in range(20):
+            client.ask(request(instance=f"{number}.0.0.0", sender=f"s{number % 2}@a.example"))
+    wait_until(lambda: hub.total("requests") == 20, "stored")
+    lines = hub.cli("export", "--where", "sender=s1@a.example", "--columns", "sender").stdout.splitlines()
+    assert lines == ['{"sender":"s1@a.example"}'] * 10
+    assert hub.cli("export", "--tenant", "other").stdout == ""
+    get(hub, "/api/v1/export", OTHER_KEY, tenant=FIXTURE["tenants"][0]["name"], status=404)
+    for parameters in ({"format": "xml"}, {"limit": "0"}, {"sort": "time"}, {"follow": "2"}, {"cursor": "00"}, {"x": "1"}):
+        get(hub, "/api/v1/export", status=400, **parameters)
