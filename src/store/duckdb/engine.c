@@ -6,8 +6,8 @@
  */
 #include "base/log.h"
 #include "store/duckdb/answer.h"
-#include "store/duckdb/rewrite.h"
 #include "store/duckdb/list.h"
+#include "store/duckdb/rewrite.h"
 #include "store/duckdb/writer.h"
 #include "store/engines.h"
 
