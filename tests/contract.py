@@ -82,7 +82,9 @@ def _check_reply(operation, method, reply, what):
     media = _media(reply.fields)
     assert media in content, f"{what}: {media} isn't described"
     if media.endswith("json"):
-        _validate(content[media]["schema"], json.loads(reply.body), f"{what}: the reply")
+        is_json = media.split(";")[0].endswith("json") and "ndjson" not in media
+        body = json.loads(reply.body) if is_json else reply.body.decode()
+        _validate(content[media]["schema"], body, f"{what}: the reply")
 
 
 def check(method, target, body, fields, reply):

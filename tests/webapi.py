@@ -59,6 +59,21 @@ class Raw:
             raise EOFError(self.rest)
         self.rest += part
 
+    def _chunks(self):
+        """A body in chunks (RFC 9112, 7.1), to its end."""
+        body = b""
+        while True:
+            while b"\r\n" not in self.rest:
+                self._more()
+            line, self.rest = self.rest.split(b"\r\n", 1)
+            size = int(line, 16)
+            while len(self.rest) < size + 2:
+                self._more()
+            chunk, self.rest = self.rest[:size], self.rest[size + 2:]
+            if size == 0:
+                return body
+            body += chunk
+
     def reply(self, head=False):
         while b"\r\n\r\n" not in self.rest:
             self._more()
@@ -67,6 +82,8 @@ class Raw:
         fields = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         assert len(fields) == len(lines), lines  # none twice
         status = int(first.split(" ", 2)[1])
+        if fields.get("transfer-encoding") == "chunked" and not head:
+            return Reply(status, fields, self._chunks())
         size = 0 if head or status in (100, 204, 304) else int(fields["content-length"])
         while len(self.rest) < size:
             self._more()
