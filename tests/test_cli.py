@@ -194,6 +194,8 @@ def test_the_running_hub_answers(hub):
     assert days["totals"] == {"requests": 0, "requests.per_hour": 0}
     top = json.loads(hub.cli("query", "--measure", "messages.share", "--by", "sender", "--top", "3", "--rest", "--json").stdout)
     assert top["rows"] == [] and top["columns"] == ["sender", "messages.share", "rest"] and "totals" not in top
+    fast = json.loads(hub.cli("query", "--measure", "messages,clients", "--by", "direction", "--fast", "--json").stdout)
+    assert fast["mode"] in ("fast", "exact") and fast["approximate"] == [] and top["mode"] == "exact"
     done = hub.cli("query", "--measure", "nothing", check=False)
     assert done.returncode == EX_DATAERR and "nothing" in done.stderr
     done = hub.cli("query", "--measure", "requests", "--tenant", "nobody", check=False)

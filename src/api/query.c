@@ -71,7 +71,24 @@ static int write_before(struct buf *out, const struct query *query)
     return buf_addf(out, ",\"before\":{\"from\":\"%s\",\"to\":\"%s\"}", from, to);
 }
 
-static int write_tail(struct answer *answer)
+/* "mode" and the names of the columns that are approximations. */
+static int write_mode(struct answer *answer, const struct query_sink *sink)
+{
+    struct buf *out = answer->call->reply;
+    const char *comma = "";
+    int rc = buf_addf(out, ",\"mode\":\"%s\",\"approximate\":[", sink->fast ? "fast" : "exact");
+    for (size_t i = 0; rc == 0 && i < query_column_count(answer->query); i++) {
+        char name[QUERY_COLUMN_BYTES];
+        if (!query_column_is_of(answer->query, i, sink->approximate))
+            continue;
+        query_column_name(answer->query, i, name);
+        rc = buf_addf(out, "%s\"%s\"", comma, name);
+        comma = ",";
+    }
+    return rc != 0 ? rc : buf_addf(out, "]}");
+}
+
+static int write_tail(struct answer *answer, const struct query_sink *sink)
 {
     struct buf *out = answer->call->reply;
     char from[CLOCK_TEXT_BYTES], to[CLOCK_TEXT_BYTES];
@@ -89,9 +106,10 @@ static int write_tail(struct answer *answer)
         rc = buf_add_slice(out, buf_slice(&answer->totals));
     if (rc == 0)
         rc = write_before(out, answer->query);
-    return rc != 0 ? rc
-                   : buf_addf(out, ",\"from\":\"%s\",\"to\":\"%s\",\"truncated\":%s}", from, to,
-                              answer->truncated ? "true" : "false");
+    if (rc == 0)
+        rc = buf_addf(out, ",\"from\":\"%s\",\"to\":\"%s\",\"truncated\":%s", from, to,
+                      answer->truncated ? "true" : "false");
+    return rc != 0 ? rc : write_mode(answer, sink);
 }
 
 static int ask(struct api_call *call, struct query *query)
@@ -107,7 +125,7 @@ static int ask(struct api_call *call, struct query *query)
     call->reply->limit += TAIL_BYTES;
     answer.truncated = answer.truncated || sink.truncated;
     if (rc == 0)
-        rc = write_tail(&answer);
+        rc = write_tail(&answer, &sink);
     buf_fini(&answer.totals);
     return rc;
 }

@@ -24,6 +24,7 @@ enum query_flag {
     FILL,
     TOP,
     REST,
+    FAST,
     ORDER,
     LIMIT,
     TENANT,
@@ -99,6 +100,8 @@ static int compose(struct cli *cli, struct flag *flags, json_t *question)
     for (size_t i = 0; i < FLAG_COUNT; i++)
         if (asked[i] != NULL && flags[i].count > 0)
             (void)json_object_set_new(question, asked[i], json_true());
+    if (flags[FAST].count > 0)
+        (void)json_object_set_new(question, "mode", json_string("fast"));
     if (flags[TOP].count > 0) {
         if (text_to_u64(slice_of(flags[TOP].values[0]), INT32_MAX, &limit) != 0)
             return cli_fail(cli, ERR_USAGE, "--top must be a number");
@@ -111,6 +114,17 @@ static int compose(struct cli *cli, struct flag *flags, json_t *question)
     }
     int rc = add_orders(cli, question, &flags[ORDER], measures);
     return rc != 0 ? rc : add_where(cli, question, &flags[WHERE]);
+}
+
+/* What a reader must not take for exact. */
+static void print_approximations(const json_t *names)
+{
+    if (json_array_size(names) == 0)
+        return;
+    fprintf(stderr, "mail-analytics: from roll-ups, these are approximations:");
+    for (size_t i = 0; i < json_array_size(names); i++)
+        fprintf(stderr, " %s", json_string_value(json_array_get(names, i)));
+    fprintf(stderr, "\n");
 }
 
 static int print_answer(struct cli *cli, const json_t *answer)
@@ -128,6 +142,7 @@ static int print_answer(struct cli *cli, const json_t *answer)
         return cli_fail(cli, ERR_LIMIT, "too many columns for a table: use --json");
     if (json_is_true(json_object_get(answer, "truncated")))
         fprintf(stderr, "mail-analytics: there are more rows: raise --limit or ask more narrowly\n");
+    print_approximations(json_object_get(answer, "approximate"));
     return 0;
 }
 
@@ -147,6 +162,7 @@ int verb_query(struct cli *cli)
                                      [FILL] = {.name = "fill", .type = FLAG_TRUE},
                                      [TOP] = {.name = "top"},
                                      [REST] = {.name = "rest", .type = FLAG_TRUE},
+                                     [FAST] = {.name = "fast", .type = FLAG_TRUE},
                                      [ORDER] = {.name = "order", .type = FLAG_LIST},
                                      [LIMIT] = {.name = "limit"},
                                      [TENANT] = {.name = "tenant"}};

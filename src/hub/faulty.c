@@ -147,6 +147,11 @@ static int faulty_query(struct store *s, const struct query *query, struct query
     return store_query(s->inner, query, sink, err);
 }
 
+static int faulty_roll(struct store *s, int64_t now_us, struct err *err)
+{
+    return store_roll(s->inner, now_us, err);
+}
+
 static void faulty_cancel(struct store *s)
 {
     (void)s; /* nobody asks it */
@@ -183,6 +188,7 @@ static const struct store_engine faulty_engine = {
     .rewrite_part = faulty_rewrite_part,
     .files = faulty_files,
     .query = faulty_query,
+    .roll = faulty_roll,
     .cancel = faulty_cancel,
     .stats = faulty_stats,
 };

@@ -118,6 +118,14 @@ static int read_rest(struct parse *parse, const json_t *json)
     return read_flag(parse, json, "rest", &parse->query->rest);
 }
 
+static int read_mode(struct parse *parse, const json_t *json)
+{
+    parse->query->fast = strcmp(string_of(json), "fast") == 0;
+    if (!parse->query->fast && strcmp(string_of(json), "exact") != 0)
+        return err_set(parse->err, ERR_INVALID, "mode: exact or fast");
+    return 0;
+}
+
 static int read_top(struct parse *parse, const json_t *json)
 {
     json_int_t top = json_integer_value(json);
@@ -319,6 +327,7 @@ static const struct field {
     {"top", read_top},
     {"rest", read_rest},
     {"compare", read_compare},
+    {"mode", read_mode},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -332,7 +341,8 @@ static int refuse_unknown(struct parse *parse, const json_t *json)
         if (!known)
             return err_set(parse->err, ERR_INVALID,
                            "'%s' is not a field; the fields are measures, by, where, from, to, since, "
-                           "interval, timezone, first_day, order, limit, totals, fill, top, rest, compare",
+                           "interval, timezone, first_day, order, limit, totals, fill, top, rest, compare, "
+                           "mode",
                            value_shown(json_object_iter_key(at)));
     }
     return 0;

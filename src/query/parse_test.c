@@ -44,6 +44,24 @@ static void what_is_left_out_has_defaults(void **state)
     query_destroy(&query);
 }
 
+/* The mode, and which columns of the answer are figures of which measures. */
+static void fast_is_asked_for(void **state)
+{
+    (void)state;
+    struct query *query = parsed("{\"measures\":[\"clients\",\"messages.share\"],\"by\":[\"direction\"],"
+                                 "\"top\":3,\"rest\":true,\"mode\":\"fast\"}");
+    assert_true(query->fast);
+    assert_false(query_column_is_of(query, 0, 3)); /* direction */
+    assert_true(query_column_is_of(query, 1, 1));
+    assert_false(query_column_is_of(query, 1, 2));
+    assert_true(query_column_is_of(query, 2, 2));
+    assert_false(query_column_is_of(query, 3, UINT32_MAX)); /* rest */
+    query_destroy(&query);
+    query = parsed("{\"measures\":[\"messages\"],\"mode\":\"exact\"}");
+    assert_false(query->fast);
+    query_destroy(&query);
+}
+
 static void every_field_is_read(void **state)
 {
     (void)state;
@@ -340,9 +358,13 @@ static void everything_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_left_out_has_defaults),  cmocka_unit_test(every_field_is_read),
-        cmocka_unit_test(values_take_their_columns_type), cmocka_unit_test(mistakes_are_named),
-        cmocka_unit_test(everything_is_bounded),          cmocka_unit_test(groups_nest),
+        cmocka_unit_test(what_is_left_out_has_defaults),
+        cmocka_unit_test(fast_is_asked_for),
+        cmocka_unit_test(every_field_is_read),
+        cmocka_unit_test(values_take_their_columns_type),
+        cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(everything_is_bounded),
+        cmocka_unit_test(groups_nest),
     };
     return cmocka_run_group_tests_name("query/parse", tests, NULL, NULL);
 }

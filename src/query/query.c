@@ -74,6 +74,16 @@ size_t query_column_count(const struct query *query)
     return query_first_figure(query) + figures * (query->compares ? 3 : 1) + query->rest;
 }
 
+bool query_column_is_of(const struct query *query, size_t i, uint32_t measures)
+{
+    size_t first = query_first_figure(query);
+    if (i < first || (query->rest && i + 1 == query_column_count(query)))
+        return false;
+    size_t figure = (i - first) / (query->compares ? 3 : 1);
+    size_t measure = query->figure_count > 0 ? query->figures[figure].measure : figure;
+    return (measures >> measure & 1) != 0;
+}
+
 void query_column_name(const struct query *query, size_t i, char out[QUERY_COLUMN_BYTES])
 {
     static const char *const beside[] = {"", ".before", ".change"};
@@ -320,7 +330,9 @@ int query_conditions(const struct query *query, enum query_rows rows,
     };
     if (query->scope != QUERY_SCOPE_TENANT && query->scope != QUERY_SCOPE_ALL)
         return ERR_DENIED;
-    size_t first = query->scope == QUERY_SCOPE_ALL ? 1 : 0, count = sizes ? 5 : 2;
+    size_t first = query->scope == QUERY_SCOPE_ALL ? 1 : 0, count = sizes                       ? 5
+                                                                    : rows == QUERY_ROWS_ROLLED ? 1
+                                                                                                : 2;
     for (size_t i = first; i < count; i++) {
         int rc = each(arg, &own[i]);
         if (rc != 0)

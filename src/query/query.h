@@ -8,8 +8,9 @@
  * JSON: {"measures":["messages","requests"],"by":["sender_domain"],"where":[{"column":"direction","op":"eq",
  *        "values":["in"]}],"from":"2026-03-01T00:00:00Z","to":…,"since":"24h","interval":"1h",
  *        "order":[{"by":"messages","desc":true}],"limit":100,"timezone":…,"first_day":…,"totals":…,"fill":…,
- *        "top":…,"rest":…,"compare":…}
- * Answer: {"rows":[{"sender_domain":…,"messages":…,"requests":…}],"from":…,"to":…,"truncated":false}
+ *        "top":…,"rest":…,"compare":…,"mode":"exact"}
+ * Answer: {"rows":[{"sender_domain":…,"messages":…,"requests":…}],"from":…,"to":…,"truncated":false,
+ *          "mode":"exact","approximate":[]}
  *
  * Measures (measures.def) and what they count are in docs/reference/query.md; query_measure_counts says which
  * events carry a measure, and every engine asks it.
@@ -141,6 +142,7 @@ struct query {
     uint32_t top; /* only this many groups (series) by the dimensions, those with most of the first measure in
                      all of the range; 0: all */
     bool rest;    /* what is behind top as well, and a last column that says so of each row */
+    bool fast;    /* roll-ups may answer, and some figures may be approximations; the sink is told */
     bool compares;                       /* figures have those of another period beside them */
     int64_t before_from, before_to;      /* that period: query_before_open */
     bool keeps_recipients, keeps_events; /* it is part of a question that is about them */
@@ -209,8 +211,9 @@ const struct query_piece *query_pieces(const struct query *query, size_t *count)
  * joined by AND. The tenant's is added here and nowhere else. Calls each() in order, stops at its first
  * non-zero answer and returns it; ERR_DENIED without a scope. */
 enum query_rows {
-    QUERY_ROWS_ASKED, /* tenant, range, filters */
-    QUERY_ROWS_SIZES  /* tenant, range ± QUERY_MESSAGE_US, END-OF-MESSAGE, not a retry, size present */
+    QUERY_ROWS_ASKED,  /* tenant, range, filters */
+    QUERY_ROWS_ROLLED, /* tenant, filters: of roll-ups, which have no range of their own */
+    QUERY_ROWS_SIZES   /* tenant, range ± QUERY_MESSAGE_US, END-OF-MESSAGE, not a retry, size present */
 };
 struct query_condition {
     enum column column;
@@ -235,6 +238,8 @@ size_t query_column_count(const struct query *query);
 void query_column_name(const struct query *query, size_t i, char out[QUERY_COLUMN_BYTES]);
 /* The one that is the first figure: totals have cells from there on, without rest. */
 size_t query_first_figure(const struct query *query);
+/* Is it a figure of one of those measures (bits, 1 << its place in query.measures)? */
+bool query_column_is_of(const struct query *query, size_t i, uint32_t measures);
 
 /* One answer, row by row. The engine calls row() on its thread; cells are valid during the call. Return
  * non-zero to stop (the engine returns that code). Cells: `time` first when interval_us > 0, then dimensions,
@@ -250,7 +255,9 @@ struct cell {
 struct query_sink {
     int (*row)(void *arg, const struct cell *cells, size_t count);
     void *arg;
-    bool truncated; /* set by the engine: there were more rows than limit */
+    bool truncated;       /* set by the engine: there were more rows than limit */
+    bool fast;            /* likewise: roll-ups answered, at least a part of it */
+    uint32_t approximate; /* likewise: of which measures figures may be approximations (query_column_is_of) */
     int (*totals)(void *arg, const struct cell *cells, size_t count); /* as row(); may be NULL */
 };
 

@@ -2,12 +2,10 @@
  *
  * conform_asking: what every engine must answer: by hand, and random questions against a recount.
  */
-#include "store/place.h"
+#include "store/checker.h"
 #include "store/random_question.h"
-#include "store/recount.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -60,247 +58,6 @@ static void a_mixed_message_counts_once_in_each_and_once_in_all(void **state)
     fixture_fini(&fixture);
 }
 
-/* What is wrong is told after the answer: to jump out of the sink would leave the engine waiting for it. */
-struct check {
-    char wrong[512];
-    const struct query *query;
-    const struct recount *recount;
-    const struct recount *before; /* of the period that is compared with, or NULL */
-    size_t rows, keys;
-    uint64_t last, requests; /* of all rows, the rest's too */
-    bool totals;
-};
-
-#define WRONG(check, ...) ((void)snprintf((check)->wrong, sizeof(check)->wrong, __VA_ARGS__), -7)
-
-/* A figure from the measures as they were recounted, slowly and plainly. */
-static double figure_of(const struct recount *recount, const struct query_figure *figure,
-                        const struct recount_row *row, int64_t from, int64_t to)
-{
-    enum measure measure = recount->query->measures[figure->measure];
-    double value = row != NULL ? (double)row->measures[measure] : 0, seconds = (double)(to - from) / 1e6;
-    uint64_t total = recount->total.measures[measure];
-    switch (figure->kind) {
-    case FIGURE_SHARE:
-        return total > 0 ? value / (double)total : 0;
-    case FIGURE_PER_SECOND:
-        return value / seconds;
-    case FIGURE_PER_MINUTE:
-        return value / (seconds / 60);
-    case FIGURE_PER_HOUR:
-        return value / (seconds / 3600);
-    default:
-        return value;
-    }
-}
-
-static int check_figures(struct check *check, const struct cell *cells, const struct recount_row *row,
-                         int64_t from, int64_t to, const char *key)
-{
-    const struct query *query = check->query;
-    size_t count = query->figure_count > 0 ? query->figure_count : query->measure_count;
-    size_t each = query->compares ? 3 : 1;
-    for (size_t i = 0; i < count; i++, cells += each) {
-        struct query_figure figure = {.measure = i};
-        if (query->figure_count > 0)
-            figure = query->figures[i];
-        double expected = figure_of(check->recount, &figure, row, from, to);
-        double got = cells[0].type == CELL_F64 ? cells[0].f64 : (double)cells[0].u64;
-        if (cells[0].type != (figure.kind == FIGURE_PLAIN ? CELL_U64 : CELL_F64) ||
-            fabs(got - expected) > 1e-9 * fabs(expected))
-            return WRONG(check, "%s%s of %s: %.12g, recounted %.12g",
-                         query_measure_name(query->measures[figure.measure]),
-                         query_figure_suffix(figure.kind), key, got, expected);
-    }
-    return 0;
-}
-
-/* What stands beside the figures: those of the period before, and the change. from < to: there was one. */
-static int check_beside(struct check *check, const struct cell *cells, const struct recount_row *row,
-                        int64_t from, int64_t to, const char *key)
-{
-    const struct query *query = check->query;
-    for (size_t i = 0; i < query->figure_count; i++, cells += 3) {
-        double now = cells[0].type == CELL_F64 ? cells[0].f64 : (double)cells[0].u64;
-        double got = cells[1].type == CELL_F64 ? cells[1].f64 : (double)cells[1].u64;
-        double before = figure_of(check->before, &query->figures[i], row, from, to);
-        if (from >= to && (cells[1].type != CELL_NULL || cells[2].type != CELL_NULL))
-            return WRONG(check, "%s: there was no such bucket before", key);
-        if (from >= to)
-            continue;
-        if (cells[1].type != cells[0].type || fabs(got - before) > 1e-9 * fabs(before))
-            return WRONG(check, "before %s of %s: %.12g, recounted %.12g",
-                         query_measure_name(query->measures[query->figures[i].measure]), key, got, before);
-        if (before == 0 ? cells[2].type != CELL_NULL
-                        : cells[2].type != CELL_F64 ||
-                              fabs(cells[2].f64 - (now - before) / before) > 1e-9 * (1 + fabs(now / before)))
-            return WRONG(check, "change of %s: %.12g from %.12g to %.12g", key, cells[2].f64, before, now);
-    }
-    return 0;
-}
-
-static int check_totals(void *arg, const struct cell *cells, size_t count)
-{
-    struct check *check = arg;
-    check->totals = true;
-    if (count != check->query->figure_count * (check->query->compares ? 3 : 1) || check->rows > 0)
-        return WRONG(check, "totals of %zu figures behind %zu rows", count, check->rows);
-    int rc = check_figures(check, cells, &check->recount->total, check->query->from, check->query->to, "all");
-    return rc != 0 || check->before == NULL
-               ? rc
-               : check_beside(check, cells, &check->before->total, check->before->query->from,
-                              check->before->query->to, "all");
-}
-
-/* The bucket of that row as far as the range reaches, as the recount has it. */
-static void span_of(const struct recount *recount, const struct cell *cells, int64_t *from, int64_t *to)
-{
-    const struct query *query = recount->query;
-    *from = query->from;
-    *to = query->to;
-    for (size_t i = 0; query->interval_us > 0 && i < recount->bucket_count; i++)
-        if (recount->buckets[i] == cells[0].ts) {
-            *from = cells[0].ts > *from ? cells[0].ts : *from;
-            if (i + 1 < recount->bucket_count)
-                *to = recount->buckets[i + 1];
-        }
-}
-
-/* Which bucket of the range begins then: its number among those that reach into it. */
-static size_t first_bucket(const struct recount *recount)
-{
-    size_t i = 0;
-    while (i + 1 < recount->bucket_count && recount->buckets[i + 1] <= recount->query->from)
-        i++;
-    return i;
-}
-
-/* The group of the period before that stands where this one does. */
-static int check_before(struct check *check, const struct cell *cells)
-{
-    const struct recount *now = check->recount, *before = check->before;
-    struct cell keys[1 + QUERY_DIMENSIONS];
-    struct buf key;
-    int64_t from = before->query->from, to = before->query->to;
-    memcpy(keys, cells, check->keys * sizeof *keys);
-    if (check->query->interval_us > 0) {
-        size_t i = first_bucket(now), first = first_bucket(before), at;
-        for (at = i; now->buckets[at] != cells[0].ts; at++)
-            ;
-        at = at - i + first;
-        if (at >= before->bucket_count)
-            return check_beside(check, cells + check->keys, NULL, 0, 0, "a bucket too many");
-        keys[0].ts = before->buckets[at];
-        span_of(before, keys, &from, &to);
-    }
-    buf_init(&key, 1 << 20);
-    fixture_row(&key, keys, check->keys);
-    int rc = buf_add(&key, "", 1);
-    if (rc == 0)
-        rc = check_beside(check, cells + check->keys, recount_find(before, key.p), from, to, key.p);
-    buf_fini(&key);
-    return rc;
-}
-
-/* One row against the recount's row of the same key, and against the row before it. */
-static int check_row(void *arg, const struct cell *cells, size_t count)
-{
-    struct check *check = arg;
-    const struct query *query = check->query;
-    struct buf key;
-    int64_t from, to;
-    const struct cell *figures = cells + check->keys;
-    if (count != query_column_count(query))
-        return WRONG(check, "%zu cells", count);
-    check->rows++;
-    check->requests += figures[0].u64;
-    if (query->rest && cells[count - 1].u64 != 0)
-        return 0;
-    buf_init(&key, 1 << 20);
-    fixture_row(&key, cells, check->keys);
-    int rc = buf_add(&key, "", 1);
-    const struct recount_row *row = recount_find(check->recount, key.p);
-    if (row == NULL && !query->fill)
-        rc = WRONG(check, "no such group: %s", key.p);
-    span_of(check->recount, cells, &from, &to);
-    if (rc == 0)
-        rc = check_figures(check, figures, row, from, to, key.p);
-    if (rc == 0 && check->before != NULL)
-        rc = check_before(check, cells);
-    uint64_t at = query->interval_us > 0 ? (uint64_t)cells[0].ts : UINT64_MAX - figures[0].u64;
-    if (rc == 0 && at < check->last && figures[0].type == CELL_U64)
-        rc = WRONG(check, "out of order at %s", key.p);
-    check->last = at;
-    buf_fini(&key);
-    return rc;
-}
-
-static size_t buckets_in_range(const struct recount *recount)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < recount->bucket_count; i++)
-        count += i + 1 == recount->bucket_count || recount->buckets[i + 1] > recount->query->from;
-    return count;
-}
-
-/* Series, each in every bucket, with the rest. */
-static size_t filled_rows(const struct check *check)
-{
-    const struct recount *recount = check->recount;
-    struct query flat = *check->query;
-    struct recount series;
-    size_t buckets = buckets_in_range(recount);
-    if (flat.dimension_count == 0)
-        return buckets;
-    flat.interval_us = 0;
-    recount_init(&series, &flat, recount->events, recount->event_count);
-    size_t shown = series.rows < flat.top ? series.rows : flat.top;
-    recount_fini(&series);
-    return buckets * (shown + (flat.rest && shown > 0));
-}
-
-static void check_question(struct place *place, const struct fixture *fixture, const char *json,
-                           uint32_t tenant)
-{
-    struct err err = {0};
-    struct query *query, earlier;
-    struct recount recount, before;
-    int rc = query_parse(slice_of(json), FIXTURE_START_US, &query, &err);
-    if (rc != 0 && strstr(err.detail, "same name") != NULL)
-        return;
-    if (rc != 0)
-        fail_msg("%s: %s", json, err_detail(&err));
-    query->scope = tenant != 0 ? QUERY_SCOPE_TENANT : QUERY_SCOPE_ALL;
-    query->tenant = tenant;
-    recount_init(&recount, query, fixture->events, fixture->count);
-    struct check check = {.query = query, .recount = &recount, .keys = query_first_figure(query)};
-    if (query->compares) {
-        assert_int_equal(query_before_open(query, &earlier, &err), 0);
-        recount_init(&before, &earlier, fixture->events, fixture->count);
-        check.before = &before;
-    }
-    struct query_sink sink = {.row = check_row, .arg = &check, .totals = check_totals};
-    if (store_query(place->store, query, &sink, &err) != 0)
-        fail_msg("%s\n%s", json, check.wrong[0] != '\0' ? check.wrong : err_detail(&err));
-    size_t all = query->fill ? filled_rows(&check) : recount.rows;
-    size_t expected = all < query->limit ? all : query->limit;
-    if ((query->top == 0 || query->fill) &&
-        (check.rows != expected || sink.truncated != (all > query->limit)))
-        fail_msg("%s\n%zu rows of %zu, limit %u, truncated %d", json, check.rows, all, query->limit,
-                 sink.truncated);
-    if (query->rest && check.requests != recount.total.measures[MEASURE_requests])
-        fail_msg("%s\ntop and rest have %llu requests, recounted %llu", json,
-                 (unsigned long long)check.requests,
-                 (unsigned long long)recount.total.measures[MEASURE_requests]);
-    assert_int_equal(check.totals, query->totals);
-    if (query->compares) {
-        recount_fini(&before);
-        query_before_close(&earlier);
-    }
-    recount_fini(&recount);
-    query_destroy(&query);
-}
-
 static void random_questions_agree_with_a_recount(void **state)
 {
     struct place *place = *state;
@@ -312,7 +69,7 @@ static void random_questions_agree_with_a_recount(void **state)
     place_store(place, &fixture, 1);
     for (int i = 0; i < 400; i++) {
         char *json = random_question(&fixture, &random);
-        check_question(place, &fixture, json, (uint32_t)fixture_below(&random, 4));
+        (void)checker_ask(place, &fixture, json, (uint32_t)fixture_below(&random, 4));
         free(json);
     }
     fixture_fini(&fixture);
@@ -351,7 +108,7 @@ static void top_and_rest_are_all(void **state)
             "\"totals\":%s,\"limit\":100000,\"from\":\"2026-03-01\",\"to\":\"2026-03-04\"%s}",
             columns[i % ARRAY_LENGTH(columns)], 1 + (unsigned)fixture_below(&random, 5),
             i % 3 == 0 ? "true" : "false", more[i % ARRAY_LENGTH(more)]);
-        check_question(place, &fixture, json, (uint32_t)fixture_below(&random, 4));
+        (void)checker_ask(place, &fixture, json, (uint32_t)fixture_below(&random, 4));
     }
     fixture_fini(&fixture);
 }
@@ -457,7 +214,7 @@ static void questions_in_zones_agree_with_a_recount(void **state)
                 "\"hour_of_day\",\"op\":\"range\",\"values\":[%d,null]}]}",
                 by[k % ARRAY_LENGTH(by)], cases[i].zone, interval, k % 2 == 0 ? "monday" : "sunday", from, to,
                 compared[k % ARRAY_LENGTH(compared)], k % 4 == 0 ? 7 : 0);
-            check_question(place, &fixture, json, (uint32_t)i + 1);
+            (void)checker_ask(place, &fixture, json, (uint32_t)i + 1);
         }
         fixture_fini(&fixture);
     }

@@ -219,6 +219,27 @@ static void set_range(json_t *question, uint64_t *random)
             0);
 }
 
+static void set_flags(json_t *question, uint64_t *random)
+{
+    if (fixture_below(random, 3) == 0)
+        assert_int_equal(
+            json_object_set_new(question, "limit", json_integer(1 + (json_int_t)fixture_below(random, 30))),
+            0);
+    if (fixture_below(random, 3) == 0)
+        assert_int_equal(json_object_set_new(question, "totals", json_true()), 0);
+    if (json_object_get(question, "interval") != NULL &&
+        json_array_size(json_object_get(question, "by")) == 0 && fixture_below(random, 2))
+        assert_int_equal(json_object_set_new(question, "fill", json_true()), 0);
+}
+
+static char *written(json_t *question)
+{
+    char *text = json_dumps(question, JSON_COMPACT);
+    json_decref(question);
+    assert_non_null(text);
+    return text;
+}
+
 char *random_question(const struct fixture *fixture, uint64_t *random)
 {
     static const char *const compared[] = {"previous", "previous", "week", "2026-03-01T03:00:00Z",
@@ -237,22 +258,94 @@ char *random_question(const struct fixture *fixture, uint64_t *random)
     }
     assert_int_equal(json_object_set_new(question, "where", where), 0);
     set_range(question, random);
-    if (fixture_below(random, 3) == 0)
-        assert_int_equal(
-            json_object_set_new(question, "limit", json_integer(1 + (json_int_t)fixture_below(random, 30))),
-            0);
-    if (fixture_below(random, 3) == 0)
-        assert_int_equal(json_object_set_new(question, "totals", json_true()), 0);
-    if (json_object_get(question, "interval") != NULL &&
-        json_array_size(json_object_get(question, "by")) == 0 && fixture_below(random, 2))
-        assert_int_equal(json_object_set_new(question, "fill", json_true()), 0);
+    set_flags(question, random);
     if (fixture_below(random, 4) == 0)
         assert_int_equal(
             json_object_set_new(question, "compare",
                                 json_string(compared[fixture_below(random, ARRAY_LENGTH(compared))])),
             0);
-    char *text = json_dumps(question, JSON_COMPACT);
-    json_decref(question);
-    assert_non_null(text);
-    return text;
+    return written(question);
+}
+
+/* The columns of rollup.def, and two that are not. */
+static const enum column panel_columns[] = {
+    COLUMN_direction,     COLUMN_stage,     COLUMN_edge,      COLUMN_sender,         COLUMN_sender_domain,
+    COLUMN_recipient,     COLUMN_direction, COLUMN_direction, COLUMN_client_address, COLUMN_client_name,
+    COLUMN_sasl_username, COLUMN_helo_name, COLUMN_instance,  COLUMN_size,           COLUMN_recipient_domain,
+};
+
+static json_t *panel_filter(const struct fixture *fixture, enum column column, uint64_t *random)
+{
+    static const char *const ops[] = {"eq", "in", "ne", "ne"};
+    const char *op = ops[fixture_below(random, ARRAY_LENGTH(ops))];
+    json_t *values = json_array();
+    for (size_t i = strcmp(op, "eq") == 0 ? 1 : 1 + fixture_below(random, 3); i > 0; i--) {
+        json_t *value = json_value(&fixture->events[fixture_below(random, fixture->count)], column, random);
+        if (value != NULL)
+            assert_int_equal(json_array_append_new(values, value), 0);
+    }
+    if (json_array_size(values) > 0)
+        return json_pack("{ssssso}", "column", event_columns[column].name, "op", op, "values", values);
+    json_decref(values);
+    return NULL;
+}
+
+/* What counts different values is asked for more rarely: roll-ups have it only of everything and by
+ * direction. */
+static const char *panel_measure_name(uint64_t *random)
+{
+    const char *name;
+    do
+        name = measure_name(random);
+    while (strncmp(name, "requests", 8) != 0 && strncmp(name, "messages", 8) != 0 &&
+           strncmp(name, "recipients", 10) != 0 && strncmp(name, "bytes", 5) != 0 &&
+           fixture_below(random, 5) > 0);
+    return name;
+}
+
+/* Whole hours or days, or not. */
+static void set_panel_range(json_t *question, uint64_t *random)
+{
+    static const char *const intervals[] = {"1h", "1h", "1d", "6h", "1d", "7d", "30m"};
+    static const int64_t units[] = {3600 * US_PER_SECOND, 24 * 3600 * US_PER_SECOND, 3600 * US_PER_SECOND, 1};
+    char text[CLOCK_TEXT_BYTES];
+    int64_t unit = units[fixture_below(random, ARRAY_LENGTH(units))];
+    int64_t from = FIXTURE_START_US - unit + (int64_t)fixture_below(random, FIXTURE_RANGE_US);
+    int64_t to = from + unit + (int64_t)fixture_below(random, (uint64_t)(FIXTURE_RANGE_US + 3 * unit));
+    clock_format(from - from % unit, text);
+    assert_int_equal(json_object_set_new(question, "from", json_string(text)), 0);
+    clock_format(to - to % (fixture_below(random, 3) ? unit : 1), text);
+    assert_int_equal(json_object_set_new(question, "to", json_string(text)), 0);
+    if (fixture_below(random, 2))
+        assert_int_equal(
+            json_object_set_new(question, "interval",
+                                json_string(intervals[fixture_below(random, ARRAY_LENGTH(intervals))])),
+            0);
+}
+
+char *random_panel(const struct fixture *fixture, uint64_t *random)
+{
+    enum column column = panel_columns[fixture_below(random, ARRAY_LENGTH(panel_columns))];
+    json_t *where = json_array(), *by = json_array(), *filter = NULL;
+    json_t *question =
+        json_pack("{soss}", "measures",
+                  random_names(random, panel_measure_name, 1 + fixture_below(random, 4)), "mode", "fast");
+    uint64_t kind = fixture_below(random, 5);
+    if (kind > 1)
+        assert_int_equal(json_array_append_new(by, json_string(event_columns[column].name)), 0);
+    if (kind % 2 == 1)
+        filter = panel_filter(fixture, column, random);
+    if (filter != NULL)
+        assert_int_equal(json_array_append_new(where, filter), 0);
+    assert_int_equal(json_object_set_new(question, "by", by), 0);
+    assert_int_equal(json_object_set_new(question, "where", where), 0);
+    set_panel_range(question, random);
+    set_flags(question, random);
+    if (kind > 1 && fixture_below(random, 3) == 0) {
+        assert_int_equal(
+            json_object_set_new(question, "top", json_integer(1 + (json_int_t)fixture_below(random, 4))), 0);
+        if (json_object_get(question, "limit") == NULL && fixture_below(random, 2))
+            assert_int_equal(json_object_set_new(question, "rest", json_true()), 0);
+    }
+    return written(question);
 }

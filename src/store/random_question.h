@@ -9,5 +9,7 @@
 
 /* JSON as query_parse takes it, for free(); the same *random makes the same question. */
 char *random_question(const struct fixture *fixture, uint64_t *random);
+/* Likewise one in mode fast, most of the kind that roll-ups can answer. */
+char *random_panel(const struct fixture *fixture, uint64_t *random);
 
 #endif

@@ -41,6 +41,8 @@ static int ask(struct refine *refine, struct query *part, int (*row)(void *, con
         return err_set(refine->err, ERR_TIMEOUT, "the question took too long; narrow its range or filters");
     int rc = refine->engine->query(refine->store, part, &sink, refine->err);
     *truncated = sink.truncated;
+    refine->sink->fast = refine->sink->fast || sink.fast;
+    refine->sink->approximate |= sink.approximate;
     return rc;
 }
 

@@ -90,6 +90,8 @@ int store_files(struct store *store, int (*each)(void *arg, const char *path, st
 int store_query(struct store *store, const struct query *query, struct query_sink *sink, struct err *err)
 {
     int rc = query_check(query, err);
+    sink->fast = false;
+    sink->approximate = 0;
     return rc != 0 ? rc : refine(store, engine_of(store), query, sink, err);
 }
 
@@ -98,6 +100,11 @@ int store_scan(struct store *store, struct store_scan *scan, int (*row)(void *ar
 {
     int rc = scan_check(scan, err);
     return rc != 0 ? rc : scan_run(store, engine_of(store), scan, row, arg, err);
+}
+
+int store_roll(struct store *store, int64_t now_us, struct err *err)
+{
+    return engine_of(store)->roll(store, now_us, err);
 }
 
 void store_cancel(struct store *store, atomic_bool *cancelled)

@@ -6,52 +6,14 @@
 #include "store/duckdb/answer.h"
 
 #include "query/derive.h"
+#include "store/duckdb/fast.h"
 #include "store/duckdb/fault.h"
 #include "store/duckdb/layout.h"
+#include "store/duckdb/run.h"
 
 #include <assert.h>
 
 enum { CELLS = 1 + QUERY_DIMENSIONS + QUERY_MEASURES };
-
-static duckdb_state bind_one(duckdb_prepared_statement prepared, idx_t i, const struct param *param)
-{
-    switch (param->type) {
-    case TYPE_U8:
-        return duckdb_bind_uint8(prepared, i, (uint8_t)param->u64);
-    case TYPE_U16:
-        return duckdb_bind_uint16(prepared, i, (uint16_t)param->u64);
-    case TYPE_U32:
-        return duckdb_bind_uint32(prepared, i, (uint32_t)param->u64);
-    case TYPE_U64:
-        return duckdb_bind_uint64(prepared, i, param->u64);
-    case TYPE_BOOL:
-        return duckdb_bind_boolean(prepared, i, param->u64 != 0);
-    case TYPE_TS:
-        return duckdb_bind_timestamp(prepared, i, (duckdb_timestamp){param->ts});
-    case TYPE_IP:
-    case TYPE_NETWORK:
-    case TYPE_ID128:
-        return duckdb_bind_uhugeint(prepared, i, layout_from_bytes(param->bytes));
-    default:
-        return duckdb_bind_varchar_length(prepared, i, param->text.n > 0 ? param->text.p : "", param->text.n);
-    }
-}
-
-static int run(duckdb_connection connection, const struct statement *statement, duckdb_result *result,
-               struct err *err)
-{
-    duckdb_prepared_statement prepared = NULL;
-    int rc = 0;
-    if (duckdb_prepare(connection, statement->sql.p, &prepared) != DuckDBSuccess)
-        rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb question", duckdb_prepare_error(prepared));
-    for (size_t i = 0; rc == 0 && i < statement->param_count; i++)
-        if (bind_one(prepared, i + 1, &statement->params[i]) != DuckDBSuccess)
-            rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb question", duckdb_prepare_error(prepared));
-    if (rc == 0 && duckdb_execute_prepared(prepared, result) != DuckDBSuccess)
-        rc = fault_set(err, duckdb_result_error_type(result), "duckdb question", duckdb_result_error(result));
-    duckdb_destroy_prepare(&prepared);
-    return rc;
-}
 
 /* One column of the chunk at hand. */
 struct source {
@@ -178,18 +140,35 @@ static int hand_over(struct pool *pool, struct pool_slot *slot, duckdb_result re
     return rc;
 }
 
+/* One transaction with the statement's execution, which ask() ends. */
+static int compile_within(const struct asking *asking, duckdb_connection connection,
+                          const struct snapshot *snapshot, struct statement *out, struct err *err)
+{
+    int rc = fault_run(connection, "BEGIN", NULL, err);
+    return rc != 0
+               ? rc
+               : asking->compile_within(asking->arg, connection, snapshot->names, snapshot->count, out, err);
+}
+
 /* Between pool_take and pool_give. */
 static int ask(struct pool *pool, struct pool_slot *slot, const struct snapshot *snapshot,
                const struct asking *asking, struct err *err)
 {
     struct statement statement;
     duckdb_result result = {0};
-    int rc = asking->compile(asking->arg, snapshot->names, snapshot->count, &statement, err);
+    bool within = asking->compile_within != NULL;
+    statement_init(&statement);
+    int rc = within ? 0 : asking->compile(asking->arg, snapshot->names, snapshot->count, &statement, err);
     if (rc != 0)
         return rc;
     pool_begin(pool, slot);
-    rc = run(slot->connection, &statement, &result, err);
+    if (within)
+        rc = compile_within(asking, slot->connection, snapshot, &statement, err);
+    if (rc == 0)
+        rc = run(slot->connection, &statement, &result, err);
     pool_end(pool, slot);
+    if (within)
+        fault_rollback(slot->connection);
     if (rc == 0)
         rc = hand_over(pool, slot, result, asking, err);
     else if (rc == ERR_CANCELLED && pool_verdict(pool, slot) == ERR_TIMEOUT)
@@ -218,12 +197,29 @@ int answer_statement(struct pool *pool, struct parts *parts, const struct asking
     return rc;
 }
 
+/* A fast question looks at one moment: which periods are rolled, and their figures. */
+static int compile_fast(void *arg, duckdb_connection connection, const char *const *parts, size_t part_count,
+                        struct statement *out, struct err *err)
+{
+    struct handing *handing = arg;
+    struct query_sink *sink = handing->sink;
+    struct fast_plan plan;
+    int rc = fast_compile(connection, parts, part_count, handing->query, out, &plan, &sink->fast, err);
+    if (rc != 0)
+        return rc;
+    sink->approximate = sink->fast ? plan.approximate : 0;
+    return sink->fast ? 0 : compile(handing->query, parts, part_count, out, err);
+}
+
 int answer(struct pool *pool, struct parts *parts, const struct query *query, struct query_sink *sink,
            struct err *err)
 {
     struct handing handing = {.query = query, .sink = sink};
-    const struct asking asking = {
-        .query = query, .compile = compile_question, .chunk = hand_chunk, .arg = &handing};
-    sink->truncated = false;
+    const struct asking asking = {.query = query,
+                                  .compile = compile_question,
+                                  .compile_within = query->fast ? compile_fast : NULL,
+                                  .chunk = hand_chunk,
+                                  .arg = &handing};
+    *sink = (struct query_sink){.row = sink->row, .arg = sink->arg, .totals = sink->totals};
     return answer_statement(pool, parts, &asking, err);
 }

@@ -19,6 +19,9 @@ struct asking {
     const struct query *query;
     int (*compile)(void *arg, const char *const *parts, size_t part_count, struct statement *out,
                    struct err *err);
+    /* Instead of compile, or NULL: looks at the database first, in one transaction with the statement. */
+    int (*compile_within)(void *arg, duckdb_connection connection, const char *const *parts,
+                          size_t part_count, struct statement *out, struct err *err);
     int (*chunk)(void *arg, duckdb_data_chunk chunk);
     void *arg;
 };

@@ -17,8 +17,7 @@ enum { SQL_BYTES = 256 * 1024 };
 
 void compiler_begin(struct compiler *c)
 {
-    *c->out = (struct statement){0};
-    buf_init(&c->out->sql, SQL_BYTES);
+    statement_init(c->out);
 }
 
 int compiler_end(struct compiler *c, struct err *err)
@@ -75,7 +74,7 @@ static void add_start(struct compiler *c, long long offset)
 }
 
 /* query_pieces, the last first. Only our own numbers stand in it. */
-static void add_bucket(struct compiler *c)
+void compiler_bucket(struct compiler *c)
 {
     size_t count;
     const struct query_piece *pieces = query_pieces(c->query, &count);
@@ -102,12 +101,12 @@ void compiler_parts(struct compiler *c, const char *const *parts, size_t count)
     add(c, "%s)", count == 0 ? "SELECT * FROM memory.events" : ""); /* which has no rows */
 }
 
-static void add_asked(struct compiler *c)
+static void add_asked(struct compiler *c, const char *before)
 {
-    add(c, ", asked AS NOT MATERIALIZED (SELECT ");
+    add(c, "%sasked AS NOT MATERIALIZED (SELECT ", before);
     if (c->query->interval_us > 0) {
         add(c, "epoch_us(ts) AS u, ");
-        add_bucket(c);
+        compiler_bucket(c);
     }
     for (size_t i = 0; i < c->query->dimension_count; i++) {
         compiler_column(c, c->query->dimensions[i]);
@@ -252,7 +251,7 @@ static void add_result(struct compiler *c)
 }
 
 /* What was asked for, then every key, so that the same question has the same answer. */
-static void add_order(struct compiler *c)
+void compiler_order(struct compiler *c)
 {
     const struct query *query = c->query;
     size_t first_measure = c->keys + 1, first_dimension = query->interval_us > 0 ? 2 : 1;
@@ -269,11 +268,20 @@ static void add_order(struct compiler *c)
     add(c, " LIMIT %lu", (unsigned long)query->limit + 1);
 }
 
-int compile(const struct query *query, const char *const *parts, size_t part_count, struct statement *out,
-            struct err *err)
+void statement_init(struct statement *out)
+{
+    *out = (struct statement){0};
+    buf_init(&out->sql, SQL_BYTES);
+}
+
+int statement_end(struct statement *statement)
+{
+    return buf_add(&statement->sql, "", 1);
+}
+
+struct compiler compiler_of(const struct query *query, struct statement *out)
 {
     struct compiler c = {.query = query, .out = out};
-    compiler_begin(&c);
     for (size_t i = 0; i < query->measure_count; i++)
         if (query->measures[i] == MEASURE_bytes) {
             c.has_bytes = true;
@@ -281,13 +289,62 @@ int compile(const struct query *query, const char *const *parts, size_t part_cou
         }
     c.distinct_bytes = c.has_bytes && query_measure_counts(query, MEASURE_bytes) != COUNTS_FIRST;
     c.keys = query->dimension_count + (query->interval_us > 0);
+    return c;
+}
+
+static void add_groups(struct compiler *c, const char *before)
+{
+    add_asked(c, before);
+    if (c->has_bytes)
+        add_bytes_tables(c);
+    add_grouping(c);
+    add_result(c);
+}
+
+int compile_groups(const struct query *query, struct statement *out)
+{
+    struct compiler c = compiler_of(query, out);
+    add(&c, "(");
+    add_groups(&c, "WITH ");
+    add(&c, ")");
+    return c.rc;
+}
+
+int compile_values(const struct query *query, struct statement *out)
+{
+    struct compiler c = compiler_of(query, out);
+    add(&c, "(");
+    add_asked(&c, "WITH ");
+    add(&c, " SELECT DISTINCT ");
+    add_keys(&c, "");
+    add(&c, "%sv0 FROM asked WHERE ", c.keys > 0 ? ", " : "");
+    add_carries(&c, 0);
+    add(&c, " AND v0 IS NOT NULL)");
+    return c.rc;
+}
+
+int compile_messages(const struct query *query, struct statement *out)
+{
+    struct compiler c = compiler_of(query, out);
+    c.distinct_bytes = true;
+    add(&c, "(");
+    add_asked(&c, "WITH ");
+    add_bytes_tables(&c);
+    add(&c, " SELECT ");
+    add_keys(&c, "");
+    add(&c, "%smessage_id, coalesce(size, 0) AS size FROM counted LEFT JOIN sizes USING (message_id))",
+        c.keys > 0 ? ", " : "");
+    return c.rc;
+}
+
+int compile(const struct query *query, const char *const *parts, size_t part_count, struct statement *out,
+            struct err *err)
+{
+    struct compiler c = compiler_of(query, out);
+    compiler_begin(&c);
     compiler_parts(&c, parts, part_count);
-    add_asked(&c);
-    if (c.has_bytes)
-        add_bytes_tables(&c);
-    add_grouping(&c);
-    add_result(&c);
-    add_order(&c);
+    add_groups(&c, ", ");
+    compiler_order(&c);
     return compiler_end(&c, err);
 }
 

@@ -30,6 +30,18 @@ struct statement {
  * ERR_DENIED (no scope), ERR_LIMIT, ERR_NO_MEMORY. */
 MUST_CHECK int compile(const struct query *query, const char *const *parts, size_t part_count,
                        struct statement *out, struct err *err);
-void statement_fini(struct statement *statement); /* safe on zeroed memory */
+/* The same as a part of a larger statement, which has begun with compiler_parts: appends "(WITH … SELECT …)"
+ * with all groups, and no order among them. The columns: b, d0 …, m0 …. ERR_DENIED, ERR_LIMIT, ERR_NO_MEMORY.
+ */
+MUST_CHECK int compile_groups(const struct query *query, struct statement *out);
+/* Likewise the different values that the one measure counts: b, d0 …, v0. */
+MUST_CHECK int compile_values(const struct query *query, struct statement *out);
+/* Likewise the messages that each group counts, with their sizes: b, d0 …, message_id, size. Measures:
+ * messages, bytes. */
+MUST_CHECK int compile_messages(const struct query *query, struct statement *out);
+
+void statement_init(struct statement *statement);
+MUST_CHECK int statement_end(struct statement *statement); /* the NUL */
+void statement_fini(struct statement *statement);          /* safe on zeroed memory */
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "base/test.h"
 #include "store/duckdb/compile.h"
+#include "store/duckdb/fast.h"
 #include "store/duckdb/list.h"
 
 #include <stdio.h>
@@ -185,9 +186,46 @@ static void a_thousand_values_fit(void **state)
     buf_fini(&json);
 }
 
+/* Of a fast question, every read of events and of roll-ups. */
+static void every_read_of_a_fast_question_has_its_tenant(void **state)
+{
+    (void)state;
+    static const char *const fast[] = {
+        "{\"measures\":[\"messages\",\"bytes\",\"clients\"],\"by\":[\"direction\"],\"since\":\"96h\"}",
+        "{\"measures\":[\"messages\"],\"by\":[\"sender\"],\"interval\":\"1d\",\"since\":\"96h\"}",
+    };
+    static const char *const names[] = {"p1g1"};
+    for (size_t i = 0; i < ARRAY_LENGTH(fast); i++) {
+        struct query *query = parsed(fast[i]);
+        struct statement statement;
+        struct fast_plan plan = {.sketches = i == 0, .count = 3};
+        int64_t hour = ROLLUP_HOUR_US;
+        assert_true(rollup_answers(query, &plan.cube));
+        for (size_t k = 0; k < plan.count; k++)
+            plan.spans[k] =
+                (struct fast_span){k == 0   ? FAST_EVENTS
+                                   : k == 1 ? FAST_HOURS
+                                            : FAST_DAYS,
+                                   query->from + (int64_t)k * hour, query->from + (int64_t)(k + 1) * hour};
+        assert_int_equal(fast_sql(names, 1, query, &plan, &statement, NULL), 0);
+        const char *sql = statement.sql.p, condition[] = " WHERE true AND (tenant IN ($";
+        size_t reads = count_words(sql, "FROM events WHERE") + count_words(sql, " FROM rollups.");
+        assert_true(reads >= 3);
+        assert_int_equal(count_words(sql, condition), reads);
+        assert_int_equal(count_words(sql, "events"),
+                         count_words(sql, "FROM events WHERE true") + 2); /* its parts */
+        for (size_t k = 0; k < statement.param_count; k++)
+            if (statement.params[k].type == TYPE_U32)
+                assert_int_equal(statement.params[k].u64, 77);
+        statement_fini(&statement);
+        query_destroy(&query);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_read_of_a_fast_question_has_its_tenant),
         cmocka_unit_test(every_read_has_its_tenant),
         cmocka_unit_test(every_read_of_a_list_has_its_tenant),
         cmocka_unit_test(what_comes_from_outside_is_bound),

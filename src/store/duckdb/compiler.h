@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * compiler: what compile.c, list.c, condition.c and derived.c share while they write one statement.
+ * compiler: what compile.c, list.c, fast_sql.c, condition.c and derived.c share while they write one
+ * statement.
  */
 #ifndef STORE_DUCKDB_COMPILER_H
 #define STORE_DUCKDB_COMPILER_H
@@ -18,6 +19,14 @@ struct compiler {
 };
 
 #define add(c, ...) ((c)->rc = (c)->rc != 0 ? (c)->rc : buf_addf(&(c)->out->sql, __VA_ARGS__))
+
+/* Of a question whose text goes into a statement that was begun already (statement_init). */
+struct compiler compiler_of(const struct query *query, struct statement *out);
+
+/* "… AS b, " from a column u (microseconds). */
+void compiler_bucket(struct compiler *c);
+/* " ORDER BY … LIMIT …" of an answer's columns. */
+void compiler_order(struct compiler *c);
 
 /* Binds a value and writes its "$n". */
 void compiler_param(struct compiler *c, struct param param);

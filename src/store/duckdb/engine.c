@@ -8,6 +8,8 @@
 #include "store/duckdb/answer.h"
 #include "store/duckdb/list.h"
 #include "store/duckdb/rewrite.h"
+#include "store/duckdb/rolled.h"
+#include "store/duckdb/roller.h"
 #include "store/duckdb/writer.h"
 #include "store/engines.h"
 
@@ -19,6 +21,9 @@ struct store {
     const struct store_engine *engine;
     struct instance instance;
     struct parts parts;
+    struct marks marks;
+    duckdb_connection marking; /* writes marks */
+    struct roller roller;
     struct place place; /* writer's thread: where rows go */
     struct writer writer;
     bool broken;           /* the files could not be opened again yet */
@@ -47,14 +52,41 @@ static void publish(struct store *store)
     (void)pthread_mutex_unlock(&store->mutex);
 }
 
+static void shut_files(struct store *store, bool checkpoint)
+{
+    if (checkpoint && store->marking != NULL)
+        rolled_checkpoint(store->marking);
+    duckdb_disconnect(&store->marking);
+    parts_shut(&store->parts, checkpoint);
+}
+
+/* The parts, and the roll-ups beside them. */
+static int open_files(struct store *store, struct err *err)
+{
+    int rc;
+    do {
+        rc = parts_open(&store->parts, err);
+        if (rc != 0)
+            return rc;
+        rc = instance_connect(&store->instance, &store->marking, err);
+        if (rc == 0)
+            rc = rolled_attach(&store->parts, store->marking, err);
+        if (rc != 0)
+            shut_files(store, false);
+    } while (rc == ERR_MORE);
+    if (rc == 0)
+        marks_reset(&store->marks, store->marking);
+    return rc;
+}
+
 static int reopen(struct store *store, struct err *err)
 {
     log_warning("store: %s is opened again after a fatal error", store->instance.dir);
     pool_pause(&store->pool);
     writer_close(&store->writer);
-    parts_shut(&store->parts, false);
+    shut_files(store, false);
     store->broken = true;
-    int rc = parts_open(&store->parts, err);
+    int rc = open_files(store, err);
     if (rc == 0)
         rc = writer_open(&store->writer, &store->instance, err);
     if (rc != 0)
@@ -85,6 +117,7 @@ static int after_failure(struct store *store, int rc, struct err *err)
 {
     struct err ignored;
     atomic_fetch_add(&store->rollbacks, 1);
+    marks_drop(&store->marks);
     if (store->writer.fatal && reopen(store, &ignored) != 0)
         log_error("store: %s can't be opened again (%s); it is tried with the next write",
                   store->instance.dir, ignored.detail);
@@ -142,6 +175,10 @@ static int duck_append(struct store *store, const struct event *rows, size_t cou
         rc = need_part(store, rows[0].hub_ts, err);
     if (rc == 0)
         rc = writer_append(&store->writer, rows, count, err);
+    if (rc == 0 && marks_note(&store->marks, rows, count) != 0) {
+        writer_rollback(&store->writer);
+        rc = err_set(err, ERR_NO_MEMORY, "out of memory");
+    }
     return rc != 0 ? after_failure(store, rc, err) : 0;
 }
 
@@ -166,6 +203,20 @@ static int tidy(struct store *store, struct err *err)
     return store->writer.fatal ? rc : 0;
 }
 
+/* Marks, rows, and what others may know of them: a roller sees all of it or nothing. */
+static int commit_marked(struct store *store, struct store_cursor cursor, bool done, struct err *err)
+{
+    int rc = marks_begin(&store->marks, &store->writer.fatal, err);
+    if (rc == 0)
+        rc = writer_commit(&store->writer, cursor, done, err);
+    else
+        writer_rollback(&store->writer);
+    if (rc == 0)
+        parts_publish(&store->parts, store->place.part, &store->writer.after);
+    marks_end(&store->marks, rc == 0, clock_monotonic_us());
+    return rc;
+}
+
 static int duck_commit(struct store *store, struct store_cursor cursor, struct err *err)
 {
     int rc = mend(store, err);
@@ -177,11 +228,10 @@ static int duck_commit(struct store *store, struct store_cursor cursor, struct e
     if (rc == 0 && !store->writer.in_transaction)
         rc = need_part(store, clock_real_us(), err);
     if (rc == 0)
-        rc = writer_commit(&store->writer, done ? store->place.until : cursor, done, err);
+        rc = commit_marked(store, done ? store->place.until : cursor, done, err);
     if (rc != 0)
         return after_failure(store, rc, err);
     atomic_fetch_add(&store->commits, 1);
-    parts_publish(&store->parts, store->place.part, &store->writer.after);
     store->checkpoint_due = store->checkpoint_due || done;
     rc = store->checkpoint_due ? tidy(store, err) : 0;
     if (rc != 0)
@@ -195,6 +245,7 @@ static int duck_rollback(struct store *store, struct err *err)
     (void)err;
     if (!store->broken)
         writer_rollback(&store->writer);
+    marks_drop(&store->marks);
     atomic_fetch_add(&store->rollbacks, 1);
     return 0;
 }
@@ -287,6 +338,38 @@ static int duck_parts(struct store *store, int (*each)(void *arg, const struct s
     return rc;
 }
 
+/* What was rolled of rows that a rewriting takes away or changes is rolled again: before it, for a kill in
+ * between, and after it. What goes because it is old stays in the roll-ups. */
+static int mark_rewritten(struct store *store, uint64_t id, const struct store_rewrite *how, struct err *err)
+{
+    struct store_part *parts;
+    struct pool_slot *slot;
+    size_t count;
+    if (how == NULL || (how->erasure_count == 0 && how->reclassify_tenant == 0))
+        return 0;
+    int rc = parts_copy(&store->parts, &parts, &count, err);
+    if (rc != 0)
+        return rc;
+    rc = pool_take(&store->pool, 0, 60 * US_PER_SECOND, NULL, &slot, err);
+    if (rc != 0)
+        goto out;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (parts[i].id != id)
+            continue;
+        for (size_t k = 0; rc == 0 && k < how->erasure_count; k++)
+            rc =
+                rolled_mark(slot->connection, how->erasures[k].tenant, parts[i].min_ts, parts[i].max_ts, err);
+        if (rc == 0 && how->reclassify_tenant != 0)
+            rc = rolled_mark(slot->connection, how->reclassify_tenant, parts[i].min_ts, parts[i].max_ts, err);
+    }
+    if (rc == 0 && how->erasure_count > 0)
+        rc = rolled_spoil(&store->parts, err);
+    pool_give(&store->pool, slot);
+out:
+    free(parts);
+    return rc;
+}
+
 static int duck_rewrite_part(struct store *store, uint64_t id, const struct store_rewrite *how,
                              const atomic_bool *cancelled,
                              void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
@@ -294,7 +377,11 @@ static int duck_rewrite_part(struct store *store, uint64_t id, const struct stor
 {
     if (atomic_exchange(&store->rewriting, true))
         return err_set(err, ERR_BUSY, "another part is being rewritten; try again");
-    int rc = rewrite(&store->parts, store->instance.memory_bytes, id, how, cancelled, progress, arg, err);
+    int rc = mark_rewritten(store, id, how, err);
+    if (rc == 0)
+        rc = rewrite(&store->parts, store->instance.memory_bytes, id, how, cancelled, progress, arg, err);
+    if (rc == 0)
+        rc = mark_rewritten(store, id, how, err);
     atomic_store(&store->rewriting, false);
     return rc;
 }
@@ -337,6 +424,11 @@ static int duck_scan(struct store *store, const struct store_scan *scan,
     return rc;
 }
 
+static int duck_roll(struct store *store, int64_t now_us, struct err *err)
+{
+    return roller_run(&store->roller, now_us, err);
+}
+
 static void duck_cancel(struct store *store)
 {
     pool_look_again(&store->pool);
@@ -352,15 +444,18 @@ static void duck_stats(struct store *store, struct store_stats *out)
         .queries_running = pool_running(&store->pool),
     };
     parts_sums(&store->parts, &out->rows, &out->bytes);
+    out->bytes += rolled_bytes(&store->parts);
 }
 
 static void duck_close(struct store **handle)
 {
     struct store *store = *handle;
+    roller_close(&store->roller);
     pool_pause(&store->pool);
     pool_close(&store->pool);
     writer_close(&store->writer);
-    parts_shut(&store->parts, !store->broken);
+    shut_files(store, !store->broken);
+    marks_fini(&store->marks);
     parts_fini(&store->parts);
     instance_fini(&store->instance);
     (void)pthread_mutex_destroy(&store->mutex);
@@ -370,22 +465,30 @@ static void duck_close(struct store **handle)
 
 static int open_store(struct store *store, const struct store_options *options, struct err *err)
 {
-    int rc = parts_open(&store->parts, err);
+    marks_init(&store->marks);
+    int rc = open_files(store, err);
     if (rc != 0)
-        return rc;
+        goto fini_marks;
     rc = writer_open(&store->writer, &store->instance, err);
     if (rc != 0)
         goto shut_parts;
     rc = pool_open(&store->pool, &store->instance, options->query_threads, options->query_per_tenant, err);
     if (rc != 0)
         goto close_writer;
+    rc = roller_open(&store->roller, &store->pool, &store->parts, &store->marks, err);
+    if (rc != 0)
+        goto close_pool;
     (void)pthread_mutex_init(&store->mutex, NULL);
     publish(store);
     return 0;
+close_pool:
+    pool_close(&store->pool);
 close_writer:
     writer_close(&store->writer);
 shut_parts:
-    parts_shut(&store->parts, false);
+    shut_files(store, false);
+fini_marks:
+    marks_fini(&store->marks);
     return rc;
 }
 
@@ -434,6 +537,7 @@ const struct store_engine duckdb_engine = {
     .files = duck_files,
     .query = duck_query,
     .scan = duck_scan,
+    .roll = duck_roll,
     .cancel = duck_cancel,
     .stats = duck_stats,
 };

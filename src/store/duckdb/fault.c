@@ -72,3 +72,9 @@ int fault_run(duckdb_connection connection, const char *sql, bool *fatal, struct
     duckdb_destroy_result(&result);
     return rc;
 }
+
+void fault_rollback(duckdb_connection connection)
+{
+    int rc = fault_run(connection, "ROLLBACK", NULL, NULL); /* fails when there is none */
+    (void)rc;
+}

@@ -17,6 +17,9 @@ int fault_set(struct err *err, duckdb_error_type type, const char *what, const c
 /* True when the database object refuses everything from now on and has to be opened again. */
 bool fault_is_fatal(duckdb_error_type type, const char *text);
 
+/* Whatever transaction there is ends. */
+void fault_rollback(duckdb_connection connection);
+
 /* Runs one statement without result. */
 MUST_CHECK int fault_run(duckdb_connection connection, const char *sql, bool *fatal, struct err *err);
 

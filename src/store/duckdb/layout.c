@@ -5,7 +5,6 @@
  */
 #include "store/duckdb/layout.h"
 
-#include "base/buf.h"
 #include "store/duckdb/fault.h"
 
 #include <assert.h>
@@ -25,7 +24,7 @@ void layout_to_bytes(duckdb_uhugeint value, uint8_t bytes[16])
     memcpy(bytes, half, sizeof half);
 }
 
-static int add_enum(struct buf *sql, enum column_type type)
+int layout_add_enum(struct buf *sql, enum column_type type)
 {
     unsigned first = type == TYPE_DIRECTION ? DIRECTION_ABSENT + 1 : 0;
     unsigned count = type == TYPE_DIRECTION ? DIRECTION_COUNT : STAGE_COUNT;
@@ -47,7 +46,7 @@ static int add_column(struct buf *sql, const struct column_info *column)
     if (rc != 0)
         return rc;
     if (column->type == TYPE_DIRECTION || column->type == TYPE_STAGE)
-        rc = add_enum(sql, column->type);
+        rc = layout_add_enum(sql, column->type);
     else
         rc = buf_addf(sql, "%s", types[column->type]);
     return rc != 0 ? rc : buf_addf(sql, "%s", column->nullable ? "" : " NOT NULL");

@@ -37,6 +37,9 @@ MUST_CHECK int layout_write(duckdb_connection connection, const char *name, cons
 MUST_CHECK int layout_count(duckdb_connection connection, const char *name, struct store_part *out,
                             struct err *err);
 
+/* "ENUM('in', …)" of TYPE_DIRECTION or TYPE_STAGE. ERR_NO_MEMORY, ERR_LIMIT. */
+MUST_CHECK int layout_add_enum(struct buf *sql, enum column_type type);
+
 /* 128-bit values keep their byte order as numbers, so that networks are ranges. */
 duckdb_uhugeint layout_from_bytes(const uint8_t bytes[16]);
 void layout_to_bytes(duckdb_uhugeint value, uint8_t bytes[16]);

@@ -26,7 +26,7 @@ static bool is_wished(const atomic_bool *wish)
 static int64_t watch(struct pool *pool, int64_t now_us)
 {
     int64_t next_us = now_us + 3600 * US_PER_SECOND;
-    for (uint32_t i = 0; i < pool->slots_count; i++) {
+    for (uint32_t i = 0; i <= pool->slots_count; i++) {
         struct pool_slot *slot = &pool->slots[i];
         if (!slot->busy)
             continue;
@@ -84,7 +84,7 @@ static void signal_change(struct pool *pool)
 
 static void disconnect_all(struct pool *pool)
 {
-    for (uint32_t i = 0; i < pool->slots_count; i++)
+    for (uint32_t i = 0; i <= pool->slots_count; i++)
         duckdb_disconnect(&pool->slots[i].connection);
 }
 
@@ -188,6 +188,18 @@ static struct pool_slot *await_slot(struct pool *pool, uint32_t tenant, const at
     return is_wished(wish) ? NULL : slot;
 }
 
+static void occupy(struct pool *pool, struct pool_slot *slot, uint32_t tenant, const atomic_bool *wish,
+                   int64_t deadline_us)
+{
+    slot->busy = true;
+    slot->executing = slot->overdue = slot->cancelled = false;
+    slot->wish = wish;
+    slot->tenant = tenant;
+    slot->deadline_us = deadline_us;
+    pool->busy_count++;
+    signal_change(pool);
+}
+
 int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us, const atomic_bool *wish,
               struct pool_slot **out, struct err *err)
 {
@@ -201,14 +213,25 @@ int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us, const atom
     else if ((rc = instance_unfold(pool->instance, err)) == 0 && slot->connection == NULL)
         rc = instance_connect(pool->instance, &slot->connection, err);
     if (rc == 0) {
-        slot->busy = true;
-        slot->executing = slot->overdue = slot->cancelled = false;
-        slot->wish = wish;
-        slot->tenant = tenant;
-        slot->deadline_us = now_us + timeout_us;
-        pool->busy_count++;
+        occupy(pool, slot, tenant, wish, now_us + timeout_us);
         *out = slot;
-        signal_change(pool);
+    }
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return rc;
+}
+
+int pool_take_own(struct pool *pool, int64_t timeout_us, struct pool_slot **out, struct err *err)
+{
+    struct pool_slot *slot = &pool->slots[pool->slots_count];
+    int rc = 0;
+    (void)pthread_mutex_lock(&pool->mutex);
+    if (pool->paused || slot->busy)
+        rc = err_set(err, ERR_BUSY, "the store is busy with itself; ask again");
+    else if (slot->connection == NULL)
+        rc = instance_connect(pool->instance, &slot->connection, err);
+    if (rc == 0) {
+        occupy(pool, slot, 0, NULL, clock_monotonic_us() + timeout_us);
+        *out = slot;
     }
     (void)pthread_mutex_unlock(&pool->mutex);
     return rc;
@@ -255,7 +278,7 @@ int pool_verdict(struct pool *pool, struct pool_slot *slot)
 
 static void cancel_all(struct pool *pool)
 {
-    for (uint32_t i = 0; i < pool->slots_count; i++)
+    for (uint32_t i = 0; i <= pool->slots_count; i++)
         pool->slots[i].cancelled = pool->slots[i].busy;
     signal_change(pool);
 }
@@ -307,7 +330,7 @@ void pool_resume(struct pool *pool)
 uint32_t pool_running(struct pool *pool)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    uint32_t running = pool->busy_count;
+    uint32_t running = pool->busy_count - pool->slots[pool->slots_count].busy;
     (void)pthread_mutex_unlock(&pool->mutex);
     return running;
 }

@@ -15,7 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { POOL_SLOTS = 64 };
+enum { POOL_SLOTS = 64 };                /* and one more, of the roller */
 #define POOL_WAIT_US (2 * US_PER_SECOND) /* for a free connection, then ERR_BUSY */
 
 struct pool_slot {
@@ -38,9 +38,10 @@ struct pool {
     pthread_cond_t changed; /* a slot became free, executing or cancelled, or the pool stops */
     pthread_t watchdog;
     bool started, stopping, paused;
-    uint32_t slots_count, busy_count, per_tenant;
+    uint32_t slots_count; /* of questions */
+    uint32_t busy_count, per_tenant;
     struct pool_waiter *waiters; /* the first that came first */
-    struct pool_slot slots[POOL_SLOTS];
+    struct pool_slot slots[POOL_SLOTS + 1];
 };
 
 MUST_CHECK int pool_open(struct pool *pool, struct instance *instance, uint32_t slots, uint32_t per_tenant,
@@ -51,6 +52,9 @@ void pool_close(struct pool *pool); /* no question may be running */
  * pool_look_again was called. ERR_BUSY, ERR_CANCELLED, ERR_ENGINE. */
 MUST_CHECK int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us, const atomic_bool *wish,
                          struct pool_slot **out, struct err *err);
+/* The slot that is kept for the roller, who is one, and for whom the file stays folded. ERR_BUSY (not while
+ * the pool is paused), ERR_ENGINE. */
+MUST_CHECK int pool_take_own(struct pool *pool, int64_t timeout_us, struct pool_slot **out, struct err *err);
 void pool_give(struct pool *pool, struct pool_slot *slot);
 
 /* Between these two the watchdog may interrupt the slot's connection. */
@@ -67,6 +71,6 @@ void pool_pause(struct pool *pool);
 /* The same, and lets what runs end by itself, within its time limit. */
 void pool_drain(struct pool *pool);
 void pool_resume(struct pool *pool);
-uint32_t pool_running(struct pool *pool);
+uint32_t pool_running(struct pool *pool); /* questions */
 
 #endif

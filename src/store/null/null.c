@@ -203,6 +203,14 @@ static int null_scan(struct store *store, const struct store_scan *scan,
     return null_query(store, scan->query, NULL, err);
 }
 
+static int null_roll(struct store *store, int64_t now_us, struct err *err)
+{
+    (void)store;
+    (void)now_us;
+    (void)err;
+    return 0;
+}
+
 static void null_cancel(struct store *store)
 {
     (void)store; /* no question ever runs */
@@ -287,6 +295,7 @@ const struct store_engine null_engine = {
     .files = null_files,
     .query = null_query,
     .scan = null_scan,
+    .roll = null_roll,
     .cancel = null_cancel,
     .stats = null_stats,
 };

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * run: see run.h.
+ */
+#include "store/duckdb/run.h"
+
+#include "store/duckdb/fault.h"
+#include "store/duckdb/layout.h"
+
+static duckdb_state bind_one(duckdb_prepared_statement prepared, idx_t i, const struct param *param)
+{
+    switch (param->type) {
+    case TYPE_U8:
+        return duckdb_bind_uint8(prepared, i, (uint8_t)param->u64);
+    case TYPE_U16:
+        return duckdb_bind_uint16(prepared, i, (uint16_t)param->u64);
+    case TYPE_U32:
+        return duckdb_bind_uint32(prepared, i, (uint32_t)param->u64);
+    case TYPE_U64:
+        return duckdb_bind_uint64(prepared, i, param->u64);
+    case TYPE_BOOL:
+        return duckdb_bind_boolean(prepared, i, param->u64 != 0);
+    case TYPE_TS:
+        return duckdb_bind_timestamp(prepared, i, (duckdb_timestamp){param->ts});
+    case TYPE_IP:
+    case TYPE_NETWORK:
+    case TYPE_ID128:
+        return duckdb_bind_uhugeint(prepared, i, layout_from_bytes(param->bytes));
+    default:
+        return duckdb_bind_varchar_length(prepared, i, param->text.n > 0 ? param->text.p : "", param->text.n);
+    }
+}
+
+int run(duckdb_connection connection, const struct statement *statement, duckdb_result *result,
+        struct err *err)
+{
+    duckdb_prepared_statement prepared = NULL;
+    int rc = 0;
+    if (duckdb_prepare(connection, statement->sql.p, &prepared) != DuckDBSuccess)
+        rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb question", duckdb_prepare_error(prepared));
+    for (size_t i = 0; rc == 0 && i < statement->param_count; i++)
+        if (bind_one(prepared, i + 1, &statement->params[i]) != DuckDBSuccess)
+            rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb question", duckdb_prepare_error(prepared));
+    if (rc == 0 && duckdb_execute_prepared(prepared, result) != DuckDBSuccess)
+        rc = fault_set(err, duckdb_result_error_type(result), "duckdb question", duckdb_result_error(result));
+    duckdb_destroy_prepare(&prepared);
+    return rc;
+}
+
+int run_alone(duckdb_connection connection, const struct statement *statement, struct err *err)
+{
+    duckdb_result result = {0};
+    int rc = run(connection, statement, &result, err);
+    duckdb_destroy_result(&result);
+    return rc;
+}
