@@ -206,6 +206,12 @@ def test_the_running_hub_answers(hub):
     assert hub.metrics()["mail_analytics_control_requests_total"] > 5
 
 
+def test_the_store_is_looked_at(hub):
+    found = json.loads(hub.cli("check", "--store", "--json").stdout)
+    assert found["ok"] and all(row["good"] for row in found["rows"])
+    assert "all are right" in hub.cli("check", "--store").stdout
+
+
 def test_changes_through_the_hub(hub):
     hub.cli("domain", "add", "more.example", "--tenant", "acme")
     names = [row["name"] for row in json.loads(hub.cli("domain", "list", "--json").stdout)["rows"]]

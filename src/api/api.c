@@ -55,6 +55,7 @@ static const struct route {
     {"POST", "/api/v1/load", load_post, 0, API_OPERATOR},
     {"GET", "/api/v1/status", status_get, 0, API_OPERATOR},
     {"GET", "/api/openapi.json", openapi_get, 0, API_OPEN},
+    {"GET", "/api/v1/store/check", store_check, 0, API_LOCAL},
     {"POST", "/api/v1/session", session_begin, 0, API_OPEN},
     {"GET", "/api/v1/session", session_get, 0, API_OPERATOR},
     {"DELETE", "/api/v1/session", session_end, 0, API_OPERATOR},

@@ -75,6 +75,7 @@ int messages_get(struct api_call *call);
 int load_post(struct api_call *call);
 int status_get(struct api_call *call);
 int openapi_get(struct api_call *call);
+int store_check(struct api_call *call);
 int session_begin(struct api_call *call);
 int session_get(struct api_call *call);
 int session_end(struct api_call *call);

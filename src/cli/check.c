@@ -2,8 +2,9 @@
  *
  * check: the verb that looks whether this hub can work: a line for each thing that works or says what to do.
  */
-#include "client.h"
+#include "check.h"
 
+#include "client.h"
 #include "hub/paths.h"
 
 #include <stdio.h>
@@ -86,8 +87,13 @@ int verb_check(struct cli *cli)
 {
     struct report report = {.cli = cli, .steps = json_array()};
     struct hub_paths paths;
+    struct flag store = {.name = "store", .type = FLAG_TRUE};
     size_t n;
-    int rc = cli_flags(cli, NULL, 0, NULL, 0, &n);
+    int rc = cli_flags(cli, &store, 1, NULL, 0, &n);
+    if (rc == 0 && store.count > 0) {
+        json_decref(report.steps);
+        return check_store(cli);
+    }
     if (rc == 0)
         rc = paths_of(cli->settings, &paths, &cli->err);
     if (rc != 0) {

@@ -19,6 +19,8 @@ struct cli {
     int argc; /* behind the verb */
     char **argv;
     bool json; /* --json */
+    int64_t
+        patience_us; /* for the hub's answer, beyond that for a question; 0 unless the verb says otherwise */
     struct err err;
 };
 

@@ -155,7 +155,8 @@ static int ask_hub(struct cli *cli, int fd, const char *method, const char *path
                    int *status, struct buf *reply)
 {
     struct buf head = {.limit = 4096 + CLIENT_PATH_BYTES};
-    int64_t deadline_us = clock_monotonic_us() + cli->settings->query_timeout + CLIENT_SLACK_US;
+    int64_t deadline_us =
+        clock_monotonic_us() + cli->settings->query_timeout + CLIENT_SLACK_US + cli->patience_us;
     int rc = buf_addf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", method, path,
                       body.n);
     if (rc == 0)

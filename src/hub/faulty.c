@@ -142,6 +142,13 @@ static int faulty_rewrite_part(struct store *s, uint64_t id, const struct store_
     return store_rewrite_part(s->inner, id, how, cancelled, progress, arg, err);
 }
 
+static int faulty_verify(struct store *s,
+                         int (*found)(void *arg, const char *part, const char *what, bool good), void *arg,
+                         struct err *err)
+{
+    return store_verify(s->inner, found, arg, err);
+}
+
 static int faulty_query(struct store *s, const struct query *query, struct query_sink *sink, struct err *err)
 {
     return store_query(s->inner, query, sink, err);
@@ -187,6 +194,7 @@ static const struct store_engine faulty_engine = {
     .parts = faulty_parts,
     .rewrite_part = faulty_rewrite_part,
     .files = faulty_files,
+    .verify = faulty_verify,
     .query = faulty_query,
     .roll = faulty_roll,
     .cancel = faulty_cancel,

@@ -87,6 +87,12 @@ int store_files(struct store *store, int (*each)(void *arg, const char *path, st
     return engine_of(store)->files(store, each, arg, err);
 }
 
+int store_verify(struct store *store, int (*found)(void *arg, const char *part, const char *what, bool good),
+                 void *arg, struct err *err)
+{
+    return engine_of(store)->verify(store, found, arg, err);
+}
+
 int store_query(struct store *store, const struct query *query, struct query_sink *sink, struct err *err)
 {
     int rc = query_check(query, err);

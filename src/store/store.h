@@ -104,6 +104,8 @@ struct store_engine {
                         void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg, struct err *err);
     int (*files)(struct store *store, int (*each)(void *arg, const char *path, struct err *err), void *arg,
                  struct err *err);
+    int (*verify)(struct store *store, int (*found)(void *arg, const char *part, const char *what, bool good),
+                  void *arg, struct err *err);
     int (*query)(struct store *store, const struct query *query, struct query_sink *sink, struct err *err);
     int (*scan)(struct store *store, const struct store_scan *scan,
                 int (*row)(void *arg, const struct event *event), void *arg,
@@ -167,6 +169,14 @@ MUST_CHECK int store_rewrite_part(struct store *store, uint64_t id, const struct
  * backups. Errors as store_close_part; what each() answers ends it. */
 MUST_CHECK int store_files(struct store *store, int (*each)(void *arg, const char *path, struct err *err),
                            void *arg, struct err *err);
+
+/* Reads everything there is and holds it against what it says of itself. Calls found() with each thing looked
+ * at, until it answers other than 0 and with its answer: part is a part's name, what a line for people.
+ * Damage is no error of this call. Any thread but the writer's; takes as long as reading takes. ERR_BUSY: a
+ * part is being rewritten, or another thread verifies. */
+MUST_CHECK int store_verify(struct store *store,
+                            int (*found)(void *arg, const char *part, const char *what, bool good), void *arg,
+                            struct err *err);
 
 /* Any thread; blocks until answered. Runs query_check first, and answers what no engine has to know
  * (refine.h). ERR_TIMEOUT, ERR_CANCELLED, ERR_BUSY (too many at once, in all or of its tenant), ERR_LIMIT

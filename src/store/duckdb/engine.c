@@ -10,6 +10,7 @@
 #include "store/duckdb/rewrite.h"
 #include "store/duckdb/rolled.h"
 #include "store/duckdb/roller.h"
+#include "store/duckdb/verify.h"
 #include "store/duckdb/writer.h"
 #include "store/engines.h"
 
@@ -386,6 +387,17 @@ static int duck_rewrite_part(struct store *store, uint64_t id, const struct stor
     return rc;
 }
 
+static int duck_verify(struct store *store,
+                       int (*found)(void *arg, const char *part, const char *what, bool good), void *arg,
+                       struct err *err)
+{
+    if (atomic_exchange(&store->rewriting, true))
+        return err_set(err, ERR_BUSY, "a part is being rewritten or looked at; try again");
+    int rc = verify(&store->parts, &store->pool, found, arg, err);
+    atomic_store(&store->rewriting, false);
+    return rc;
+}
+
 static int duck_checkpointed(struct store *store, struct store_cursor *out, struct err *err)
 {
     (void)err;
@@ -535,6 +547,7 @@ const struct store_engine duckdb_engine = {
     .parts = duck_parts,
     .rewrite_part = duck_rewrite_part,
     .files = duck_files,
+    .verify = duck_verify,
     .query = duck_query,
     .scan = duck_scan,
     .roll = duck_roll,

@@ -299,7 +299,7 @@ static size_t find(const struct parts *parts, uint64_t id)
 
 static bool is_settled(const struct part *part)
 {
-    return store_cursor_compare(part->checkpointed, part->info.end) == 0;
+    return store_cursor_compare(part->checkpointed, part->info.end) == 0 && part_is_whole(part->path);
 }
 
 static int take_original(const struct parts *parts, uint64_t id, struct original *out, struct err *err)

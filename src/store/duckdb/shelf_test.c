@@ -8,6 +8,7 @@
 #include "store/store.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,6 +329,79 @@ static void what_was_interrupted_is_removed(void **state)
     fixture_remove(dir);
 }
 
+struct findings {
+    size_t good, bad;
+    char last_bad[512];
+};
+
+static int take_finding(void *arg, const char *part, const char *what, bool good)
+{
+    struct findings *findings = arg;
+    findings->good += good;
+    findings->bad += !good;
+    if (!good)
+        (void)snprintf(findings->last_bad, sizeof findings->last_bad, "%s: %s", part, what);
+    return 0;
+}
+
+static struct findings verified(struct store *store)
+{
+    struct findings findings = {0};
+    struct err err = {0};
+    if (store_verify(store, take_finding, &findings, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+    return findings;
+}
+
+/* Damage that opening a file does not meet is found by reading it, and costs nothing else. */
+static void damage_inside_is_found(void **state)
+{
+    (void)state;
+    enum { HEADER_BYTES = 12288, BLOCK_BYTES = 256 * 1024 };
+    char path[4096], command[16384], *dir = sample();
+    struct fixture fixture;
+    struct stat status;
+    static const char noise[8192] = "no block";
+    fixture_init(&fixture, 7, 400);
+    struct store *store = opened(dir);
+    assert_int_equal(store_close_part(store, NULL), 0);
+    assert_int_equal(store_append(store, fixture.events, fixture.count, NULL), 0);
+    assert_int_equal(store_commit(store, (struct store_cursor){{1772323200000002, 0}, 0}, NULL), 0);
+    struct findings findings = verified(store);
+    assert_int_equal(findings.bad, 0);
+    assert_true(findings.good >= 5);
+    assert_int_equal(store_rewrite_part(store, 1, NULL, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(verified(store).bad, 0);
+    store_close(&store);
+    fixture_part(dir, ".1.g2.duckdb", path);
+    assert_int_equal(stat(path, &status), 0);
+    size_t inside = 0;
+    for (off_t at = HEADER_BYTES; at < status.st_size; at += BLOCK_BYTES) {
+        (void)snprintf(command, sizeof command, "rm -f %s/*.damaged-* && cp %s %s/kept", dir, path, dir);
+        assert_int_equal(system(command), 0);
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, noise, sizeof noise, at + 16384), sizeof noise);
+        (void)close(fd);
+        store = opened(dir);
+        bool met = files(dir, ".damaged-") > 0; /* opening reads some blocks itself */
+        findings = verified(store);
+        assert_int_equal(findings.bad, 1);
+        inside += !met;
+        assert_non_null(strstr(findings.last_bad, met ? "something is missing" : path));
+        assert_int_equal(store_close_part(store, NULL), 0); /* and all goes on */
+        store_close(&store);
+        (void)snprintf(command, sizeof command, "mv %s/kept %s", dir, path);
+        assert_int_equal(system(command), 0);
+    }
+    assert_true(inside > 0);
+    store = opened(dir);
+    assert_int_equal(verified(store).bad, 0);
+    store_close(&store);
+    fixture_fini(&fixture);
+    fixture_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +412,7 @@ int main(void)
         cmocka_unit_test(the_file_of_an_older_release_is_taken_over),
         cmocka_unit_test(two_histories_are_not_mixed),
         cmocka_unit_test(what_was_interrupted_is_removed),
+        cmocka_unit_test(damage_inside_is_found),
     };
     return cmocka_run_group_tests_name("store/shelf", tests, NULL, NULL);
 }

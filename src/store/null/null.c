@@ -185,6 +185,15 @@ static int null_files(struct store *store, int (*each)(void *arg, const char *pa
                                 : err_set(err, ERR_LIMIT, "the null store's path is too long");
 }
 
+static int null_verify(struct store *store,
+                       int (*found)(void *arg, const char *part, const char *what, bool good), void *arg,
+                       struct err *err)
+{
+    (void)store;
+    (void)err;
+    return found(arg, "cursor", "this engine keeps no rows", true);
+}
+
 static int null_query(struct store *store, const struct query *query, struct query_sink *sink,
                       struct err *err)
 {
@@ -293,6 +302,7 @@ const struct store_engine null_engine = {
     .parts = null_parts,
     .rewrite_part = null_rewrite_part,
     .files = null_files,
+    .verify = null_verify,
     .query = null_query,
     .scan = null_scan,
     .roll = null_roll,
