@@ -179,7 +179,7 @@ static void hear(struct tunnel *t)
 /* What root makes belongs to the directory's owner, who is to use it. */
 static void give(const char *path)
 {
-    char copy[TUNNEL_PATH_BYTES];
+    char copy[TUNNEL_PATH_BYTES + 8]; /* with ".pub" */
     struct stat dir;
     (void)snprintf(copy, sizeof copy, "%s", path);
     if (geteuid() == 0 && stat(dirname(copy), &dir) == 0 && lchown(path, dir.st_uid, dir.st_gid) != 0)
