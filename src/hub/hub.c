@@ -309,9 +309,7 @@ static int prepare_files(struct hub *hub, struct err *err)
                                        err);
     if (rc == 0)
         rc = process_become(s->user, err);
-    if (rc == 0)
-        rc = account_open(&hub->account, p->account, err);
-    return rc != 0 ? rc : people_make_first(hub->account, err);
+    return rc != 0 ? rc : account_open(&hub->account, p->account, err);
 }
 
 static int start_receiving(struct hub *hub, struct err *err)
@@ -461,6 +459,8 @@ static int start(struct hub *hub, struct err *err)
         rc = start_jobs(hub, err);
     if (rc == 0)
         rc = start_loop_parts(hub, err);
+    if (rc == 0)
+        rc = people_make_first(hub->account, err); /* whose password is told once: no start fails behind it */
     if (rc != 0)
         return rc;
     open_store(&hub->opening); /* here and now the first time, so that "ready" means answers */
