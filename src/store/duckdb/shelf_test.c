@@ -296,7 +296,7 @@ static void a_kill_while_a_part_is_rewritten(void **state)
         last = part.generation;
         store_close(&store);
         print_message("killed with %zu files: generation %u is left\n", found, last);
-        assert_int_equal(files(dir, ".duckdb"), 1);
+        assert_int_equal(files(dir, ".duckdb"), 2); /* with that of the roll-ups */
         assert_int_equal(files(dir, "damaged"), 0);
     }
     assert_true(later > 0); /* some were finished */
