@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from harness import LIMIT_S, READ_KEY, Hub, free_port, metrics, wait_until
+from harness import LIMIT_S, READ_KEY, Hub, build_dir, free_port, metrics, wait_until
 from test_http import HEAD, KEYS, MANAGE_KEY, ODD, QUESTION, REFUSALS, SMUGGLED, Raw, call, post
 
 
@@ -267,13 +267,14 @@ def test_large_answers_and_who_does_not_read(hub):
     request = b"GET /api/v1/domains HTTP/1.1\r\n" + HEAD + b"\r\n"
     whole = secure_call(hub, "GET", "/api/v1/domains")
     assert len(whole.json()["rows"]) > 20000
+    quarantine = 256 * 1024 * 1024 if "asan" in build_dir().name else 0  # what was freed stays for that long
     before = resident_bytes(hub)
     with Secure(hub) as deaf:
         sender = threading.Thread(target=deaf.send, args=(request * 200,))
         sender.start()
         for _ in range(5):
             assert secure_call(hub, "GET", "/api/v1/domains").body == whole.body
-        assert resident_bytes(hub) < before + 64 * 1024 * 1024
+        assert resident_bytes(hub) < before + 64 * 1024 * 1024 + quarantine
         for _ in range(200):
             assert deaf.reply().body == whole.body
         sender.join()
