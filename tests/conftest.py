@@ -50,6 +50,9 @@ def started(place):
     for program in reversed(running):
         if program.alive():
             program.stop()
+    # A report of UBSan ends the program: without this it would look like a closed connection.
+    for program in (each for each in running if hasattr(each, "log")):
+        assert "runtime error:" not in program.log(), program.log()
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ def build_dir():
     raise RuntimeError("nothing is built: run `make build`, or name a build directory in BUILD_DIR")
 
 
-def program(name):
-    path = build_dir() / "src/main" / name
+def program(name, build=None):
+    path = (ROOT / "build" / build if build else build_dir()) / "src/main" / name
     if not path.exists():
         raise RuntimeError(f"{path} is missing: run `make build`, or name a build directory in BUILD_DIR")
     return str(path)

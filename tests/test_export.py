@@ -19,7 +19,8 @@ from test_http import call
 
 
 def fake_clock(shift):
-    """The environment in which a program's clock is ahead; the monotonic one stays what it is."""
+    """The environment in which a program's clock is ahead; the monotonic one stays what it is. ASan and libfaketime
+    each want to be the first library of a process: programs with this clock come from the release build."""
     fake = subprocess.run(["faketime", "-f", shift, "env"], capture_output=True, text=True, check=True).stdout
     env = dict(line.split("=", 1) for line in fake.splitlines() if line.startswith(("LD_PRELOAD=", "FAKETIME")))
     return {**env, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
@@ -105,6 +106,7 @@ def test_a_clock_that_goes_back_hides_nothing(place, started):
     args = ("export", "--output", str(place / "all"), "--state", str(place / "state"), "--columns", "instance")
     usual = dict(hub._env)
     hub._env = {**usual, **ahead}
+    hub.args[0] = program("mail-analytics", "release")
     started(hub).ready()
     hub.load(FIXTURE_OF_TWO)
     proxy = started(Proxy(place / "proxy", hub)).ready()

@@ -290,7 +290,8 @@ int listing_parse(struct slice query_string, const struct listing_kind *kind, in
 {
     struct reading reading = {.kind = kind, .out = out, .err = err};
     *out = (struct listing){.descending = true, .limit = LISTING_DEFAULT, .column_count = kind->shown};
-    memcpy(out->columns, kind->columns, kind->shown * sizeof *out->columns);
+    for (size_t i = 0; i < kind->shown; i++)
+        out->columns[i] = kind->columns[i];
     reading.question = json_pack("{s:[s]}", "measures", "requests");
     reading.where = json_array();
     int rc = reading.question == NULL || reading.where == NULL ? err_set(err, ERR_NO_MEMORY, "out of memory")
