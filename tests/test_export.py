@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that was stored is read out, once: by files that are cut off at random, and by streams."""
+import base64
 import csv
 import http.client
 import io
@@ -50,13 +51,13 @@ def stored(hub):
         cursor = ["&cursor=" + page["next"]]
 
 
-def test_an_export_that_is_killed_has_each_event_once(hub, place):
+@pytest.mark.parametrize("kind", [("--columns", "edge,epoch,seq"), ("--raw",)], ids=["events", "raw"])
+def test_an_export_that_is_killed_has_each_event_once(hub, place, kind):
     """Killed at random and started again while events arrive, over restarts of the hub: nothing twice, nothing lost."""
     seed = int(os.environ.get("EXPORT_SEED", "7"))
     print(f"seed {seed} (EXPORT_SEED sets it)")
     chance = random.Random(seed)
-    args = [program("mail-analytics"), "export", "--output", str(place / "all.ndjson"), "--state", str(place / "state"),
-            "--columns", "edge,epoch,seq"]
+    args = [program("mail-analytics"), "export", "--output", str(place / "all.ndjson"), "--state", str(place / "state"), *kind]
     environment = {**os.environ, **hub.env}
     load = Load(hub.proxy.port, connections=2, pause_s=0.002)
     load.start()
@@ -74,6 +75,9 @@ def test_an_export_that_is_killed_has_each_event_once(hub, place):
     assert len(stored(hub)) > 100
     subprocess.run(args, env=environment, check=True, timeout=LIMIT_S)
     lines = [json.loads(line) for line in (place / "all.ndjson").read_text().splitlines()]
+    if kind == ("--raw",):
+        assert "gap" in lines[0] and "gap" not in str(lines[1:])
+        lines.pop(0)
     got = [identity(line) for line in lines]
     assert len(got) == len(set(got)) and set(got) == set(stored(hub))
 
@@ -148,3 +152,77 @@ def test_filters_and_tenants(hub):
     get(hub, "/api/v1/export", OTHER_KEY, tenant=FIXTURE["tenants"][0]["name"], status=404)
     for parameters in ({"format": "xml"}, {"limit": "0"}, {"sort": "time"}, {"follow": "2"}, {"cursor": "00"}, {"x": "1"}):
         get(hub, "/api/v1/export", status=400, **parameters)
+
+
+def raw(hub, *args):
+    """The lines of a raw export."""
+    return [json.loads(line) for line in hub.cli("export", "--raw", *args).stdout.splitlines()]
+
+
+def bytes_of(lines):
+    return [base64.b64decode(line["request"], validate=True) for line in lines if "request" in line]
+
+
+def test_raw_requests_are_what_postfix_sent(hub):
+    asked = [request(instance="1.0.0.0"), request(instance="2.0.0.0", sender="gone@a.example"),
+             request(instance="3.0.0.0").replace(b"sender=", b"sender=\xff\x01\""), b"request=smtpd_access_policy\n\n", request(instance="4.0.0.0", size="x=y")]
+    with PolicyClient(hub.proxy.port) as client:
+        for one in asked:
+            client.ask(one)
+    wait_until(lambda: len(bytes_of(raw(hub))) == len(asked), "received")
+    lines = raw(hub)
+    assert "from" not in lines[0]["gap"] and lines[0]["gap"]["to"] == lines[1]["hub_ts"]
+    assert bytes_of(lines) == asked and [line["seq"] for line in lines[1:]] == [1, 2, 3, 4, 5]
+    wait_until(lambda: hub.total("requests") >= 3, "stored")
+    columns = "edge,epoch,seq,tenant,edge_ts,hub_ts"
+    for event in map(json.loads, hub.cli("export", "--columns", columns).stdout.splitlines()):
+        line = next(line for line in lines[1:] if line["seq"] == event["seq"])
+        assert {name: line[name] for name in columns.split(",")} == event
+    # over HTTP, in pieces, each with its cursor
+    got, cursor = [], {}
+    while True:
+        page = [json.loads(line) for line in call(hub, "GET", "/api/v1/export?format=raw&limit=2" + "".join(
+            f"&cursor={one}" for one in cursor.values())).body.splitlines()]
+        if not page:
+            break
+        got, cursor = got + page[:-1], page[-1]
+    assert got == lines
+    get(hub, "/api/v1/export", OTHER_KEY, format="raw", status=400, **cursor)
+    # whose it is, and what is erased
+    assert call(hub, "GET", "/api/v1/export?format=raw", key=OTHER_KEY).body in ("", b"")
+    assert raw(hub, "--tenant", "other") == []
+    hub.cli("erase", "--tenant", FIXTURE["tenants"][0]["name"], "--address", "gone@a.example")
+    assert bytes_of(raw(hub)) == [one for one in asked if b"gone@" not in one]
+    for parameters in ({"where": "[]"}, {"from": "2026-01-01"}, {"cursor": "00"}, {"follow": "2"}, {"marks": ""}, {"limit": "0"}):
+        get(hub, "/api/v1/export", status=400, format="raw", **parameters)
+    assert hub.cli("export", "--raw", "--format", "csv", check=False).returncode == 64
+
+
+def test_what_left_the_journal_is_a_gap(place, started):
+    hub = started(Hub(place / "hub", {"journal_keep": "0s"})).ready()
+    hub.load(FIXTURE_OF_TWO)
+    proxy = started(Proxy(place / "proxy", hub)).ready()
+    args = ("--output", str(place / "raw"), "--state", str(place / "state"))
+
+    def say(instance):
+        with PolicyClient(proxy.port) as client:
+            client.ask(request(instance=instance))
+        wait_until(lambda: instance in str(bytes_of(raw(hub))), "received")
+
+    def forget():  # a restart ends the segment, and its checkpoint lets it go
+        hub.stop()
+        hub.start()
+        hub.ready()
+        wait_until(lambda: bytes_of(raw(hub)) == [], "removed")
+
+    say("1.0.0.0")
+    raw(hub, *args)
+    forget()
+    say("2.0.0.0")
+    forget()
+    say("3.0.0.0")
+    raw(hub, *args)
+    raw(hub, *args)
+    first, one, gap, three = [json.loads(line) for line in (place / "raw").read_text().splitlines()]
+    assert "from" not in first["gap"] and gap == {"gap": {"from": one["hub_ts"], "to": three["hub_ts"]}}
+    assert [b"instance=1.0" in bytes_of([one])[0], b"instance=3.0" in bytes_of([three])[0]] == [True, True]

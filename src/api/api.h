@@ -10,6 +10,7 @@
 #define API_API_H
 
 #include "account/account.h"
+#include "api/raw.h"
 #include "store/store.h"
 
 enum { API_BODY_BYTES = 8 * 1024 * 1024 };
@@ -41,6 +42,8 @@ struct api_context {
     int (*edges)(void *arg, uint32_t tenant /* 0: all */, struct buf *json);
     /* There is a new job (0), or that one was cancelled; NULL offline, where jobs wait for the next start. */
     void (*jobs)(void *arg, uint64_t cancelled);
+    /* A page of the journal's records as they were sent; NULL offline. ERR_CONFLICT: no such place. */
+    int (*raw)(void *arg, struct account *account, struct raw_page *page, struct err *err);
     int (*edge_history)(void *arg, uint32_t tenant, const char *id, struct buf *json); /* ERR_NOT_FOUND */
     void *arg;
 };

@@ -70,6 +70,7 @@ int tombstones_remove(struct api_call *call);
 int query_post(struct api_call *call);
 int events_list(struct api_call *call);
 int export_get(struct api_call *call);
+int export_raw(struct api_call *call); /* what export_get does for ?format=raw */
 int messages_list(struct api_call *call);
 int messages_get(struct api_call *call);
 int load_post(struct api_call *call);

@@ -169,7 +169,7 @@ static int read_own(struct export *export, struct slice name, struct slice value
         export->csv = slice_equal(value, SLICE("csv"));
         return export->csv || slice_equal(value, SLICE("ndjson"))
                    ? 0
-                   : err_set(err, ERR_INVALID, "?format=: ndjson or csv");
+                   : err_set(err, ERR_INVALID, "?format=: ndjson, csv or raw");
     }
     if (slice_equal(name, SLICE("limit")))
         return text_to_u64(value, UINT64_MAX, &export->left) == 0 && export->left > 0
@@ -243,8 +243,19 @@ static int open_export(struct export *export, uint32_t tenant)
     return 0;
 }
 
+static bool is_raw(const struct api_call *call)
+{
+    struct slice all = call->query, pair;
+    while (slice_split(&all, '&', &pair))
+        if (slice_equal(pair, SLICE("format=raw")))
+            return true;
+    return false;
+}
+
 int export_get(struct api_call *call)
 {
+    if (is_raw(call))
+        return export_raw(call);
     struct export export = {.call = call, .left = UINT64_MAX, .page = {.limit = PAGE_BYTES}};
     uint32_t tenant = 0;
     int rc = call_store(call);

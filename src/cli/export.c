@@ -23,6 +23,7 @@ enum export_flag {
     TIMEZONE,
     COLUMNS,
     FORMAT,
+    RAW,
     OUTPUT,
     STATE,
     FOLLOW,
@@ -70,6 +71,10 @@ static int compose(struct export *export, const struct flag *flags)
         if (names[i] != NULL && flags[i].count > 0 &&
             client_parameter(export->path, names[i], flags[i].values[0]) != 0)
             return cli_fail(cli, ERR_USAGE, "--%s is too long", flags[i].name);
+    if (flags[RAW].count > 0 && flags[FORMAT].count > 0)
+        return cli_fail(cli, ERR_USAGE, "--raw is a format of its own: leave --format out");
+    if (flags[RAW].count > 0 && client_parameter(export->path, "format", "raw") != 0)
+        return cli_fail(cli, ERR_USAGE, "the conditions are too long");
     export->csv = flags[FORMAT].count > 0 && strcmp(flags[FORMAT].values[0], "csv") == 0;
     export->follow = flags[FOLLOW].count > 0;
     export->output = flags[OUTPUT].count > 0 ? flags[OUTPUT].values[0] : NULL;
@@ -203,6 +208,7 @@ int verb_export(struct cli *cli)
                                      [TIMEZONE] = {.name = "timezone"},
                                      [COLUMNS] = {.name = "columns"},
                                      [FORMAT] = {.name = "format"},
+                                     [RAW] = {.name = "raw", .type = FLAG_TRUE},
                                      [OUTPUT] = {.name = "output"},
                                      [STATE] = {.name = "state"},
                                      [FOLLOW] = {.name = "follow", .type = FLAG_TRUE},

@@ -58,7 +58,7 @@ static struct scrubber_count scrub(struct depot *d)
     uint64_t number = 0, records;
     bool changed;
     assert_int_equal(journal_rotate(d->journal, NULL), 0);
-    assert_int_equal(erasures_load(&erasures, d->account, NULL), 0);
+    assert_int_equal(erasures_load(&erasures, d->account, 0, NULL), 0);
     assert_int_equal(scrubber_create(&scrubber, erasures, NULL), 0);
     while (journal_next_sealed(d->journal, number, &number, &records) == 0)
         if (journal_scrub(d->journal, number, scrubber_look, scrubber, &changed, &err) != 0)
@@ -236,7 +236,7 @@ static void where_an_address_counts(void **state)
     add_tombstone(&d, "a@b.test", 1000, &id);
     add_tombstone(&d, "\"q\"@b.test", 1000, &id);
     add_tombstone(&d, "z@b.test", 2000, &id);
-    assert_int_equal(erasures_load(&erasures, d.account, NULL), 0);
+    assert_int_equal(erasures_load(&erasures, d.account, 0, NULL), 0);
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct event event = {.tenant = d.tenant,
                               .hub_ts = 999,

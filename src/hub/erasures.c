@@ -65,7 +65,7 @@ static int take(void *arg, const struct account_tombstone *tombstone)
     return 0;
 }
 
-int erasures_load(struct erasures **out, struct account *a, struct err *err)
+int erasures_load(struct erasures **out, struct account *a, uint32_t tenant, struct err *err)
 {
     struct erasures *e = calloc(1, sizeof *e);
     *out = NULL;
@@ -73,7 +73,7 @@ int erasures_load(struct erasures **out, struct account *a, struct err *err)
         return err_set(err, ERR_NO_MEMORY, "no memory for the tombstones");
     buf_init(&e->texts, ADDRESSES_BYTES);
     buf_init(&e->lower, SIZE_MAX);
-    int rc = account_tombstone_list(a, 0, take, e, err);
+    int rc = account_tombstone_list(a, tenant, take, e, err);
     if (rc == ERR_NO_MEMORY || rc == ERR_LIMIT)
         (void)err_set(err, rc, "no memory for the tombstones");
     if (rc != 0) {

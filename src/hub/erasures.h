@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * erasures: all tombstones (account/tombstone.h) in memory, and which events they cover: those of the tenant
+ * erasures: tombstones (account/tombstone.h) in memory, and which events they cover: those of the tenant
  * whose hub_ts lies before the tombstone's moment, and of which the address is sender, recipient,
  * sasl_username or sasl_sender (without regard to ASCII case), or stands in extra. One thread at a time.
  */
@@ -18,8 +18,8 @@ struct erasure {
 
 struct erasures;
 
-/* As account_tombstone_list. */
-MUST_CHECK int erasures_load(struct erasures **out, struct account *a, struct err *err);
+/* Those of one tenant, or all (0). As account_tombstone_list. */
+MUST_CHECK int erasures_load(struct erasures **out, struct account *a, uint32_t tenant, struct err *err);
 void erasures_destroy(struct erasures **erasures);
 
 /* By tenant and address. */

@@ -11,6 +11,7 @@
 #include "loop/process.h"
 #include "loop/scrape.h"
 #include "loop/signals.h"
+#include "originals.h"
 #include "paths.h"
 #include "people.h"
 #include "web.h"
@@ -422,6 +423,12 @@ static int start_web(struct hub *hub, const struct api_context *context, struct 
     return rc == 0 ? web_open(&hub->web, &hub->loop, &options, err) : rc;
 }
 
+static int read_originals(void *arg, struct account *account, struct raw_page *page, struct err *err)
+{
+    const struct hub *hub = arg;
+    return originals_read(hub->journal, account, page, err);
+}
+
 static int start_loop_parts(struct hub *hub, struct err *err)
 {
     static const struct signals_calls calls = {on_stop, on_reload};
@@ -433,6 +440,7 @@ static int start_loop_parts(struct hub *hub, struct err *err)
                     .status = write_status,
                     .edges = write_edges,
                     .jobs = on_job,
+                    .raw = read_originals,
                     .edge_history = write_edge_history,
                     .arg = hub},
     };

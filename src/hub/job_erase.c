@@ -113,7 +113,7 @@ static void tell(struct erasing *e)
 int job_erase(struct job *job, struct err *err)
 {
     struct erasing e = {.job = job, .err = err};
-    int rc = erasures_load(&e.erasures, job->account, err);
+    int rc = erasures_load(&e.erasures, job->account, 0, err);
     if (rc == 0)
         rc = scrubber_create(&e.scrubber, e.erasures, err);
     if (rc == 0)

@@ -57,7 +57,7 @@ static int read_rules(struct maker *m, struct err *err)
     if (rc == 0)
         rc = account_rules(m->account, &rules, err);
     if (rc == 0)
-        rc = erasures_load(&erasures, m->account, err);
+        rc = erasures_load(&erasures, m->account, 0, err);
     if (rc != 0) {
         rules_destroy(&rules);
         return rc;

@@ -63,8 +63,7 @@ struct scrubber_count scrubber_counted(const struct scrubber *scrubber)
     return scrubber->count;
 }
 
-/* Is the request covered? What is none is searched as bytes. */
-static int matches(void *arg, const struct commit *commit, const struct batch_record *record)
+int scrubber_covers(void *arg, const struct commit *commit, const struct batch_record *record)
 {
     struct scrubber *s = arg;
     struct policy_request request;
@@ -107,7 +106,7 @@ int scrubber_look(void *arg, const struct journal_record *record, uint8_t *paylo
         return blank(s, payload, record->payload.n, changed);
     if (!erasures_concern(s->erasures, commit.tenant, commit.hub_ts))
         return 0;
-    int rc = batch_erase(s->eraser, payload, record->payload.n, matches, s, &erased, err);
+    int rc = batch_erase(s->eraser, payload, record->payload.n, scrubber_covers, s, &erased, err);
     if (rc == ERR_CORRUPT || rc == ERR_INVALID || rc == ERR_LIMIT)
         return blank(s, payload, record->payload.n, changed);
     if (rc != 0)

@@ -10,6 +10,7 @@
 
 #include "hub/erasures.h"
 #include "journal/scrub.h"
+#include "wire/batch.h"
 
 struct scrubber;
 
@@ -27,6 +28,10 @@ void scrubber_destroy(struct scrubber **scrubber);
 /* For journal_scrub, with the scrubber as its argument. */
 int scrubber_look(void *scrubber, const struct journal_record *record, uint8_t *payload, bool *changed,
                   struct err *err);
+/* Does a tombstone cover this record of a batch? 1 or 0; what is no request is searched as bytes. ERR_LIMIT,
+ * ERR_NO_MEMORY. */
+MUST_CHECK int scrubber_covers(void *scrubber, const struct commit *commit,
+                               const struct batch_record *record);
 /* ERR_IO, ERR_DENIED. */
 MUST_CHECK int scrubber_quarantine(struct scrubber *scrubber, const char *dir, struct err *err);
 

@@ -314,6 +314,14 @@ struct journal_pos journal_retired(const struct journal *journal)
     return pos;
 }
 
+void journal_span(struct journal *journal, uint64_t *oldest, uint64_t *next)
+{
+    pthread_mutex_lock(&journal->state);
+    *oldest = journal->n != 0 ? journal->segments[0].number : 0;
+    *next = journal->next_number;
+    pthread_mutex_unlock(&journal->state);
+}
+
 void journal_get_stats(const struct journal *journal, struct journal_stats *out)
 {
     pthread_mutex_lock(&unlocked(journal)->state);

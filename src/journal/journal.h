@@ -147,6 +147,12 @@ MUST_CHECK int journal_reader_next(struct journal_reader *reader, struct journal
                                    struct err *err);
 MUST_CHECK int journal_reader_seek(struct journal_reader *reader, struct journal_pos pos, struct err *err);
 uint64_t journal_reader_skipped(const struct journal_reader *reader); /* damaged stretches met */
+/* For a reader whose positions come from strangers: at a made-up one everything looks damaged, so what it
+ * meets is passed, counted in the reader, and set aside by nobody. */
+void journal_reader_distrust(struct journal_reader *reader);
+/* The numbers of the oldest segment (0: none is there) and of the one that is made next: no position can lie
+ * there yet. Segments go from the oldest on, so while one is there, so are all behind it. Any thread. */
+void journal_span(struct journal *journal, uint64_t *oldest, uint64_t *next);
 
 static inline int journal_pos_compare(struct journal_pos a, struct journal_pos b)
 {

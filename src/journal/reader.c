@@ -19,6 +19,7 @@ struct journal_reader {
     struct epoch epoch; /* of the last record given out, and its seq */
     uint64_t seq;
     uint64_t skipped;
+    bool distrusts; /* sets nothing aside */
 };
 
 int journal_reader_open(struct journal_reader **out, struct journal *journal, const char *dir,
@@ -67,6 +68,11 @@ int journal_reader_seek(struct journal_reader *reader, struct journal_pos pos, s
 uint64_t journal_reader_skipped(const struct journal_reader *reader)
 {
     return reader->skipped;
+}
+
+void journal_reader_distrust(struct journal_reader *reader)
+{
+    reader->distrusts = true;
 }
 
 struct lowest {
@@ -222,7 +228,7 @@ int journal_reader_next(struct journal_reader *reader, struct journal_record *ou
         }
         if (rc == ERR_CORRUPT) {
             reader->skipped++;
-            if (reader->journal != NULL)
+            if (reader->journal != NULL && !reader->distrusts)
                 quarantine_stretch(reader->journal, source->fd, reader->number, source->damage.file_at,
                                    source->damage.bytes);
             continue;
