@@ -103,6 +103,43 @@ def test_a_stream_follows_and_tells_its_cursor(hub):
     connection.close()
 
 
+def stream(hub, key):
+    """A stream that is open once its head is there."""
+    connection = http.client.HTTPConnection("127.0.0.1", hub.http_port, timeout=60)
+    connection.request("GET", "/api/v1/export?follow=1&cols=instance", headers={"Authorization": f"Bearer {key}"})
+    return connection, connection.getresponse()
+
+
+def test_one_tenant_leaves_streams_to_others(place, started):
+    hub = started(Hub(place / "hub", {"http_streams": "4"})).ready()
+    hub.load(FIXTURE_OF_TWO)
+    proxy = started(Proxy(place / "proxy", hub)).ready()
+    with PolicyClient(proxy.port) as client:  # a stream's head comes with its first event
+        client.ask(request(instance="1.0.0.0"))
+    wait_until(lambda: hub.total("requests") == 1, "stored")
+    mine = [stream(hub, READ_KEY) for _ in range(2)]
+    assert [reply.status for _, reply in mine] == [200, 200]
+    for _ in range(5):
+        connection, refused = stream(hub, READ_KEY)
+        problem = json.loads(refused.read())
+        assert refused.status == 429 and int(refused.getheader("Retry-After")) > 0
+        assert refused.getheader("Content-Type") == "application/problem+json"
+        assert problem["code"] == "busy" and problem["retryable"] is True and "long answers" in problem["detail"]
+        connection.close()
+    assert call(hub, "GET", "/api/v1/export", key=OTHER_KEY).status == 200  # while mine go on
+    mine[0][0].close()
+    mine[0][1].close()
+
+    def again():
+        connection, reply = stream(hub, READ_KEY)
+        mine.append((connection, reply))
+        return reply.status == 200
+    wait_until(again, "the place of a client that left is free again")
+    for connection, reply in mine:
+        reply.close()
+        connection.close()
+
+
 def test_a_clock_that_goes_back_hides_nothing(place, started):
     """What comes later is later for readers, though the hub's clock was two hours ahead before its restart."""
     hub = Hub(place / "hub")

@@ -14,12 +14,14 @@
 #include "http/site.h"
 #include "live_door.h"
 #include "quota.h"
+#include "share.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
+    STREAM_RETRY_S = 10,
     ROUTES = 128,
     WHY_BYTES = 512,
     LOGINS = 2, /* passwords are checked by at most two (account.h), which take no worker from questions */
@@ -30,6 +32,7 @@ struct web {
     struct handles *handles;
     struct api_people people;
     struct quota *quota;
+    struct share *streams;
     struct web_options options;
     _Atomic(struct store *) store;
     _Atomic bool stopping;
@@ -145,7 +148,22 @@ static bool within_quota(struct web *web, const struct caller *caller, struct ht
     return false;
 }
 
-/* Worker thread. */
+/* One tenant's long answers leave room for those of others. */
+static void answer_streamed(struct web *web, struct account *account, const struct caller *caller,
+                            const struct http_request *request, struct http_reply *reply)
+{
+    if (!share_take(web->streams, caller->who.tenant)) {
+        http_problem(
+            reply, 429,
+            "as many long answers are being sent to you as one tenant may have: wait for one to end");
+        (void)!buf_addf(&reply->fields, "Retry-After: %d\r\n", STREAM_RETRY_S);
+        return;
+    }
+    answer(web, account, caller, request, reply);
+    share_give(web->streams, caller->who.tenant);
+}
+
+/* Worker thread, or the thread of a stream. */
 static void serve_known(void *arg, const struct http_request *request, struct http_reply *reply)
 {
     struct web *web = arg;
@@ -156,7 +174,7 @@ static void serve_known(void *arg, const struct http_request *request, struct ht
     struct account *account = handle_account(handle);
     if (caller_known(&caller, account, &web->people.limits, request, reply) &&
         within_quota(web, &caller, reply))
-        answer(web, account, &caller, request, reply);
+        (request->stream != NULL ? answer_streamed : answer)(web, account, &caller, request, reply);
     handles_return(web->handles, handle);
 }
 
@@ -362,6 +380,8 @@ int web_open(struct web **out, uv_loop_t *loop, const struct web_options *option
     if (rc == 0)
         rc = quota_create(&web->quota, (unsigned)options->settings->http_rate, err);
     if (rc == 0)
+        rc = share_create(&web->streams, (unsigned)options->settings->http_streams, err);
+    if (rc == 0)
         rc = open_http(web, loop, err);
     if (rc != 0)
         web_destroy(&web);
@@ -393,6 +413,7 @@ void web_destroy(struct web **web)
     handles_destroy(&self->handles);
     attempts_destroy(&self->people.attempts);
     quota_destroy(&self->quota);
+    share_destroy(&self->streams);
     site_close(&self->site);
     free(self);
 }
