@@ -2,6 +2,8 @@
 """Everything that was stored is read out, once: by files that are cut off at random, and by streams."""
 import base64
 import csv
+import ctypes
+import datetime
 import http.client
 import io
 import json
@@ -13,7 +15,7 @@ import time
 
 import pytest
 
-from harness import (FIXTURE, LIMIT_S, READ_KEY, Hub, Load, PolicyClient, Proxy, assert_exactly_once, program, request,
+from harness import (FIXTURE, LIMIT_S, READ_KEY, ROOT, Hub, Load, PolicyClient, Proxy, assert_exactly_once, program, request,
                      wait_until)
 from test_lists import FIXTURE_OF_TWO, OTHER_KEY, get
 from test_http import call
@@ -263,3 +265,105 @@ def test_what_left_the_journal_is_a_gap(place, started):
     first, one, gap, three = [json.loads(line) for line in (place / "raw").read_text().splitlines()]
     assert "from" not in first["gap"] and gap == {"gap": {"from": one["hub_ts"], "to": three["hub_ts"]}}
     assert [b"instance=1.0" in bytes_of([one])[0], b"instance=3.0" in bytes_of([three])[0]] == [True, True]
+
+
+class Result(ctypes.Structure):
+    """duckdb_result: only its size matters, what is in it is the library's."""
+    _fields_ = [("counts", ctypes.c_uint64 * 3), ("pointers", ctypes.c_void_p * 3)]
+
+
+def duckdb(sql):
+    """The rows of one statement, each cell as text or None, by DuckDB's own library: another program than the hub."""
+    library = ctypes.CDLL(str(ROOT / "build/deps/duckdb/libduckdb.so"))
+    library.duckdb_value_varchar.restype = ctypes.c_void_p
+    library.duckdb_value_varchar.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64]
+    library.duckdb_result_error.restype = ctypes.c_char_p
+    library.duckdb_row_count.restype = library.duckdb_column_count.restype = ctypes.c_uint64
+    library.duckdb_free.argtypes = [ctypes.c_void_p]
+    database, connection, result = ctypes.c_void_p(), ctypes.c_void_p(), Result()
+    assert library.duckdb_open(None, ctypes.byref(database)) == 0
+    assert library.duckdb_connect(database, ctypes.byref(connection)) == 0
+    assert library.duckdb_query(connection, sql.encode(), ctypes.byref(result)) == 0, library.duckdb_result_error(ctypes.byref(result))
+    rows = []
+    for row in range(library.duckdb_row_count(ctypes.byref(result))):
+        cells = []
+        for column in range(library.duckdb_column_count(ctypes.byref(result))):
+            text = library.duckdb_value_varchar(ctypes.byref(result), column, row)
+            cells.append(ctypes.string_at(text).decode() if text else None)
+            library.duckdb_free(text)
+        rows.append(cells)
+    library.duckdb_destroy_result(ctypes.byref(result))
+    library.duckdb_disconnect(ctypes.byref(connection))
+    library.duckdb_close(ctypes.byref(database))
+    return rows
+
+
+def read_parquet(path):
+    """(types, rows as objects without what is null): times in microseconds, all else as text."""
+    types = dict(line[:2] for line in duckdb(f"DESCRIBE FROM '{path}'"))
+    cells = ",".join(f"epoch_us({name})" if "TIMESTAMP" in kind else f"{name}::VARCHAR" for name, kind in types.items())
+    return types, [{name: cell for name, cell in zip(types, row) if cell is not None} for row in duckdb(f"SELECT {cells} FROM '{path}'")]
+
+
+def as_parquet_has_it(event, types):
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+
+    def text(name, value):
+        if "TIMESTAMP" in types[name]:
+            return str((datetime.datetime.fromisoformat(value.replace("Z", "+00:00")) - epoch) // datetime.timedelta(microseconds=1))
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    return {name: text(name, value) for name, value in event.items()}
+
+
+def test_parquet_has_what_ndjson_has(hub, place):
+    (hub.dir / "data/export").mkdir()
+    (hub.dir / "data/export/77.parquet").write_text("of a hub that was killed")
+    hub.stop()
+    hub.start()
+    hub.ready()
+    assert os.listdir(hub.dir / "data/export") == []
+    odd = ["", "a'b\"@c.example", "\u00fcml\u00e4ut@c.example", "x" * 200 + "@c.example"]
+    with PolicyClient(hub.proxy.port) as client:
+        for number in range(2500):  # more than DuckDB has in a vector
+            client.ask(request(instance=f"{number // 3}.0", sender=odd[number % 4], client_address=["192.0.2.9", "2001:db8::7"][number % 2],
+                               size=number * 997, protocol_state=["MAIL", "RCPT", "END-OF-MESSAGE"][number % 3], some_attribute="v" * (number % 5)))
+    wait_until(lambda: hub.total("requests") == 2500, "stored")
+    # by the command line: all columns, later what came since
+    args = ("export", "--format", "parquet", "--output", str(place / "files"), "--state", str(place / "state"))
+    hub.cli(*args)
+    with PolicyClient(hub.proxy.port) as client:
+        client.ask(request(instance="last"))
+    wait_until(lambda: hub.total("requests") == 2501, "stored")
+    (place / "files/000002.parquet.new").write_text("of an export that was killed")
+    hub.cli(*args)
+    hub.cli(*args)
+    assert sorted(os.listdir(place / "files")) == ["000001.parquet", "000002.parquet"]
+    types, first = read_parquet(place / "files/000001.parquet")
+    _, second = read_parquet(place / "files/000002.parquet")
+    events = [json.loads(line) for line in hub.cli("export").stdout.splitlines()]
+    assert len(events) == 2501 and len(second) == 1
+    assert first + second == [as_parquet_has_it(event, types) for event in events]
+    assert {types[name] for name in ("tenant", "seq", "client_port", "ts_corrected", "ts", "sender")} == {
+        "UINTEGER", "UBIGINT", "USMALLINT", "BOOLEAN", "TIMESTAMP WITH TIME ZONE", "VARCHAR"}
+    # over HTTP: some columns of some rows, in files of 500
+    names, got, cursor = ["seq", "sender", "stage", "hub_ts", "epoch", "client_address"], [], None
+    question = "cols=" + ",".join(names) + "&f=client_address:eq:2001:db8::7"
+    while True:
+        reply = call(hub, "GET", f"/api/v1/export?format=parquet&limit=500&{question}" + (f"&cursor={cursor}" if cursor else ""))
+        assert reply.status == 200 and reply.fields["content-type"] == "application/vnd.apache.parquet"
+        (place / "part.parquet").write_bytes(reply.body)
+        types, rows = read_parquet(place / "part.parquet")
+        assert list(types) == names and len(rows) == int(reply.fields["export-rows"]) <= 500
+        got += rows
+        cursor = reply.fields.get("export-cursor")
+        if not rows:
+            break
+    assert cursor is None
+    assert got == [as_parquet_has_it({name: event[name] for name in names if name in event}, types) for event in events
+                   if event["client_address"] == "2001:db8::7"] and len(got) == 1250
+    # nobody else's, nothing left over, no stream
+    reply = call(hub, "GET", "/api/v1/export?format=parquet", key=OTHER_KEY)
+    assert reply.status == 200 and reply.fields["export-rows"] == "0" and reply.body[:4] == b"PAR1"
+    get(hub, "/api/v1/export", status=400, format="parquet", follow="1")
+    assert os.listdir(hub.dir / "data/export") == []
+    assert hub.cli("export", "--format", "parquet", check=False).returncode == 64

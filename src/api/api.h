@@ -36,6 +36,7 @@ struct api_context {
     struct account *account;
     struct store *store;
     int64_t query_timeout_us;
+    const char *export_dir;          /* for files that are being read out */
     const struct api_people *people; /* NULL: not over HTTP, nobody logs in */
     /* the hub's own figures for GET /api/v1/status and /edges; NULL offline */
     int (*status)(void *arg, struct buf *json);

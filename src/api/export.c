@@ -5,9 +5,8 @@
  * the cursor behind it: who keeps that with what he has kept of the rows gets every event once, however often
  * he is interrupted, also while events arrive and parts of the store are written anew.
  */
-#include "call.h"
+#include "export.h"
 #include "cell.h"
-#include "listing.h"
 
 #include "base/clock.h"
 #include "query/derive.h"
@@ -19,18 +18,6 @@ enum {
     PAGE_BYTES = 16 * 1024 * 1024,
     FOLLOW_MS = 500,
     PARAMETER_BYTES = 8192,
-};
-
-struct export
-{
-    struct api_call *call;
-    struct listing listing;
-    struct store_scan scan;
-    struct bookmark bookmark;
-    struct buf page; /* when it is streamed */
-    bool csv, follow, marks;
-    uint64_t left; /* rows that are still wanted */
-    uint32_t rows; /* of the page */
 };
 
 static struct buf *out_of(struct export *export)
@@ -89,24 +76,28 @@ static int write_header(struct export *export)
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-static int take_event(void *arg, const struct event *event)
+void export_took(struct export *export, const struct event *event)
 {
-    struct export *export = arg;
-    const struct listing *listing = &export->listing;
     struct bookmark *bookmark = &export->bookmark;
-    int rc = export->csv ? write_csv(export, event)
-                         : cell_write_event(out_of(export), listing->query, event, listing->columns,
-                                            listing->column_count, true);
-    if (rc == 0 && !export->csv)
-        rc = buf_add(out_of(export), "\n", 1);
-    if (rc != 0)
-        return rc;
     export->rows++;
     bookmark->key = scan_key(event, STORE_BY_LOADING);
     bookmark->key.edge = (struct slice){
         bookmark->edge, event->edge.n < sizeof bookmark->edge ? event->edge.n : sizeof bookmark->edge};
     memcpy(bookmark->edge, event->edge.p, bookmark->key.edge.n);
-    return 0;
+}
+
+static int take_event(void *arg, const struct event *event)
+{
+    struct export *export = arg;
+    const struct listing *listing = &export->listing;
+    int rc = export->csv ? write_csv(export, event)
+                         : cell_write_event(out_of(export), listing->query, event, listing->columns,
+                                            listing->column_count, true);
+    if (rc == 0 && !export->csv)
+        rc = buf_add(out_of(export), "\n", 1);
+    if (rc == 0)
+        export_took(export, event);
+    return rc;
 }
 
 static int write_mark(struct export *export)
@@ -128,17 +119,23 @@ static int send_page(struct export *export)
     return rc;
 }
 
-/* One page, with the cursor behind it. */
-static int take_page(struct export *export)
+int export_scan(struct export *export, uint32_t most, int (*row)(void *export, const struct event *event))
 {
     struct bookmark before = export->bookmark;
     export->rows = 0;
-    export->scan.limit = export->left < PAGE_ROWS ? (uint32_t) export->left : PAGE_ROWS;
+    export->scan.limit = most;
     before.key.edge.p = before.edge;
     export->scan.after = before.key;
-    int rc = store_scan(export->call->context->store, &export->scan, take_event, export, &export->call->err);
+    int rc = store_scan(export->call->context->store, &export->scan, row, export, &export->call->err);
+    export->scan.resumes = export->scan.resumes || (rc == 0 && export->rows > 0);
+    return rc;
+}
+
+/* One page, with the cursor behind it. */
+static int take_page(struct export *export)
+{
+    int rc = export_scan(export, export->left < PAGE_ROWS ? (uint32_t) export->left : PAGE_ROWS, take_event);
     if (rc == 0 && export->rows > 0) {
-        export->scan.resumes = true;
         export->left -= export->rows;
         rc = write_mark(export);
     }
@@ -167,9 +164,10 @@ static int read_own(struct export *export, struct slice name, struct slice value
     *own = true;
     if (slice_equal(name, SLICE("format"))) {
         export->csv = slice_equal(value, SLICE("csv"));
-        return export->csv || slice_equal(value, SLICE("ndjson"))
+        export->parquet = slice_equal(value, SLICE("parquet"));
+        return export->csv || export->parquet || slice_equal(value, SLICE("ndjson"))
                    ? 0
-                   : err_set(err, ERR_INVALID, "?format=: ndjson, csv or raw");
+                   : err_set(err, ERR_INVALID, "?format=: ndjson, csv, parquet or raw");
     }
     if (slice_equal(name, SLICE("limit")))
         return text_to_u64(value, UINT64_MAX, &export->left) == 0 && export->left > 0
@@ -225,6 +223,9 @@ static int open_export(struct export *export, uint32_t tenant)
     if (rc == 0 && export->follow && call->request->stream == NULL)
         rc = err_set(&call->err, ERR_INVALID,
                      "?follow=: not on this way; ask again and again with the cursor");
+    if (rc == 0 && export->parquet && export->follow)
+        rc = err_set(&call->err, ERR_INVALID,
+                     "?follow=: a Parquet file has an end; ask for the next one with the cursor");
     if (rc == 0)
         rc = listing_parse(buf_slice(&rest), &kind, clock_real_us(), &export->listing, &call->err);
     buf_fini(&rest);
@@ -265,8 +266,9 @@ int export_get(struct api_call *call)
         rc = open_export(&export, tenant);
     if (rc != 0)
         return rc;
-    call->type = export.csv ? "text/csv; charset=utf-8; header=present" : "application/x-ndjson";
-    rc = run(&export);
+    if (!export.parquet)
+        call->type = export.csv ? "text/csv; charset=utf-8; header=present" : "application/x-ndjson";
+    rc = export.parquet ? export_parquet(&export) : run(&export);
     buf_fini(&export.page);
     listing_fini(&export.listing);
     return call_reply_failed(call, rc);

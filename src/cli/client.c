@@ -130,8 +130,8 @@ static int receive_all(struct cli *cli, int fd, struct buf *out, int64_t deadlin
     }
 }
 
-/* Cuts the head off: *status and the body in place. */
-static int split_reply(struct cli *cli, struct buf *reply, int *status)
+/* Cuts the head off: *status, the body in place, and the head itself to *head (may be NULL). */
+static int split_reply(struct cli *cli, struct buf *reply, int *status, struct buf *head)
 {
     uint64_t number, length = 0;
     struct slice all = buf_slice(reply), line, word;
@@ -143,6 +143,8 @@ static int split_reply(struct cli *cli, struct buf *reply, int *status)
         struct slice rest = {sized + 16, (size_t)(end + 2 - sized) - 16};
         good = slice_split(&rest, '\r', &line) && text_to_u64(line, CLIENT_REPLY_BYTES, &length) == 0;
     }
+    if (good && head != NULL && buf_add(head, reply->p, (size_t)(end - reply->p) + 2) != 0)
+        return cli_fail(cli, ERR_LIMIT, "the head of the hub's answer is too long");
     if (good)
         buf_consume(reply, (size_t)(end - reply->p) + 4);
     if (!good || reply->n != length)
@@ -152,7 +154,7 @@ static int split_reply(struct cli *cli, struct buf *reply, int *status)
 }
 
 static int ask_hub(struct cli *cli, int fd, const char *method, const char *path, struct slice body,
-                   int *status, struct buf *reply)
+                   int *status, struct buf *reply_head, struct buf *reply)
 {
     struct buf head = {.limit = 4096 + CLIENT_PATH_BYTES};
     int64_t deadline_us =
@@ -166,7 +168,7 @@ static int ask_hub(struct cli *cli, int fd, const char *method, const char *path
     if (rc == 0)
         rc = receive_all(cli, fd, reply, deadline_us);
     if (rc == 0)
-        rc = split_reply(cli, reply, status);
+        rc = split_reply(cli, reply, status, reply_head);
     buf_fini(&head);
     return rc;
 }
@@ -240,11 +242,16 @@ static int understand(struct cli *cli, int status, const struct buf *reply, json
 
 int client_fetch(struct cli *cli, const char *path, struct buf *body)
 {
+    return client_fetch_whole(cli, path, NULL, body);
+}
+
+int client_fetch_whole(struct cli *cli, const char *path, struct buf *head, struct buf *body)
+{
     int fd = -1, status = 0;
     json_t *problem = NULL;
     int rc = client_connect(cli, &fd);
     if (rc == 0)
-        rc = ask_hub(cli, fd, "GET", path, (struct slice){NULL, 0}, &status, body);
+        rc = ask_hub(cli, fd, "GET", path, (struct slice){NULL, 0}, &status, head, body);
     if (rc == 0 && status >= 400)
         rc = understand(cli, status, body, &problem, NULL);
     json_decref(problem);
@@ -265,7 +272,7 @@ int client_ask(struct cli *cli, const char *method, const char *path, struct sli
         return cli_fail(cli, ERR_LIMIT, "this is more than %d MiB at once: split it", API_BODY_BYTES >> 20);
     int rc = client_connect(cli, &fd);
     if (rc == 0)
-        rc = ask_hub(cli, fd, method, path, body, &status, &reply);
+        rc = ask_hub(cli, fd, method, path, body, &status, NULL, &reply);
     else if (rc == ERR_UNAVAILABLE)
         rc = ask_here(cli, method, path, body, &status, &reply);
     if (rc == 0)

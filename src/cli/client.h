@@ -18,6 +18,9 @@ MUST_CHECK int client_ask(struct cli *cli, const char *method, const char *path,
 /* A GET whose reply is no JSON document: its body as it came. Problems as above. */
 MUST_CHECK int client_fetch(struct cli *cli, const char *path, struct buf *body);
 
+/* The same, and the head of the reply as it came, with its last line's end. */
+MUST_CHECK int client_fetch_whole(struct cli *cli, const char *path, struct buf *head, struct buf *body);
+
 /* Appends "?name=value" or "&name=value", percent-encoded. ERR_LIMIT. Nothing to do for a NULL value. */
 MUST_CHECK int client_parameter(char path[CLIENT_PATH_BYTES], const char *name, const char *value);
 /* Appends one percent-encoded part to a path. */

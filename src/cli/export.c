@@ -4,7 +4,7 @@
  * --state it can be killed at any time: rows are kept first, then the cursor and how long the file was with
  * it; whoever goes on cuts the file there, so that every event is in it once.
  */
-#include "client.h"
+#include "export.h"
 #include "where.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PAGE_ROWS = 5000, STATE_BYTES = 2048, FOLLOW_US = 500000 };
+enum { PAGE_ROWS = 5000, STATE_BYTES = EXPORT_CURSOR_BYTES, FOLLOW_US = 500000 };
 enum export_flag {
     WHERE,
     SEARCH,
@@ -29,16 +29,6 @@ enum export_flag {
     FOLLOW,
     TENANT,
     FLAG_COUNT
-};
-
-struct export
-{
-    struct cli *cli;
-    char path[CLIENT_PATH_BYTES]; /* with all parameters but limit and cursor */
-    char cursor[STATE_BYTES];     /* "": from the beginning */
-    const char *output, *state;   /* NULL: stdout, none */
-    int fd;
-    bool csv, follow;
 };
 
 static int add_where(struct export *export, const struct flag *flag)
@@ -62,7 +52,11 @@ static int compose(struct export *export, const struct flag *flags)
         [COLUMNS] = "cols", [FORMAT] = "format", [TENANT] = "tenant"};
     char since[64];
     struct cli *cli = export->cli;
-    (void)snprintf(export->path, sizeof export->path, "/api/v1/export?marks=1&limit=%d", PAGE_ROWS);
+    export->csv = flags[FORMAT].count > 0 && strcmp(flags[FORMAT].values[0], "csv") == 0;
+    export->parquet = flags[FORMAT].count > 0 && strcmp(flags[FORMAT].values[0], "parquet") == 0;
+    (void)snprintf(export->path, sizeof export->path, "/api/v1/export?marks=1");
+    if (!export->parquet) /* a file is as long as the hub makes it */
+        (void)snprintf(export->path, sizeof export->path, "/api/v1/export?marks=1&limit=%d", PAGE_ROWS);
     if (flags[SINCE].count > 0 &&
         ((size_t)snprintf(since, sizeof since, "now-%s", flags[SINCE].values[0]) >= sizeof since ||
          flags[FROM].count > 0 || client_parameter(export->path, "from", since) != 0))
@@ -75,19 +69,23 @@ static int compose(struct export *export, const struct flag *flags)
         return cli_fail(cli, ERR_USAGE, "--raw is a format of its own: leave --format out");
     if (flags[RAW].count > 0 && client_parameter(export->path, "format", "raw") != 0)
         return cli_fail(cli, ERR_USAGE, "the conditions are too long");
-    export->csv = flags[FORMAT].count > 0 && strcmp(flags[FORMAT].values[0], "csv") == 0;
     export->follow = flags[FOLLOW].count > 0;
     export->output = flags[OUTPUT].count > 0 ? flags[OUTPUT].values[0] : NULL;
     export->state = flags[STATE].count > 0 ? flags[STATE].values[0] : NULL;
     if (export->state != NULL && export->output == NULL)
         return cli_fail(cli, ERR_USAGE, "--state needs --output: it says how much of that file is whole");
+    if (export->parquet && (export->output == NULL || export->follow))
+        return cli_fail(
+            cli, ERR_USAGE,
+            "--format parquet needs --output DIRECTORY, where its files go, and doesn't --follow: "
+            "with --state the same command later writes what came since");
     return add_where(export, &flags[WHERE]);
 }
 
 /* ---- what was kept --------------------------------------------------------------------------- */
 
 /* "cursor offset": the file is whole up to there. */
-static int read_state(struct export *export, off_t *whole)
+int export_resume(struct export *export, uint64_t *whole)
 {
     struct buf text = {.limit = STATE_BYTES};
     struct slice rest, cursor, offset;
@@ -101,15 +99,16 @@ static int read_state(struct export *export, off_t *whole)
                     text_to_u64(offset, INT64_MAX, &bytes) != 0 ||
                     slice_to_string(cursor, export->cursor, sizeof export->cursor) != 0))
         rc = cli_fail(export->cli, ERR_CORRUPT, "%s is no state of an export", export->state);
-    *whole = (off_t)bytes;
+    *whole = bytes;
     buf_fini(&text);
     return rc;
 }
 
 static int open_output(struct export *export)
 {
-    off_t whole;
-    int rc = read_state(export, &whole);
+    uint64_t bytes;
+    int rc = export_resume(export, &bytes);
+    off_t whole = (off_t)bytes;
     export->fd = STDOUT_FILENO;
     if (rc != 0 || export->output == NULL)
         return rc;
@@ -119,7 +118,7 @@ static int open_output(struct export *export)
     return 0;
 }
 
-static int write_all(struct export *export, struct slice bytes)
+int export_write(struct export *export, struct slice bytes)
 {
     while (bytes.n > 0) {
         ssize_t n = write(export->fd, bytes.p, bytes.n);
@@ -131,22 +130,28 @@ static int write_all(struct export *export, struct slice bytes)
     return 0;
 }
 
-/* The rows are on the disk before the cursor behind them is. */
-static int keep_state(struct export *export)
+int export_keep(const struct export *export, uint64_t whole)
 {
     char fresh[4096];
     if (export->state == NULL)
         return 0;
     (void)snprintf(fresh, sizeof fresh, "%s.new", export->state);
-    FILE *file = fdatasync(export->fd) == 0 ? fopen(fresh, "we") : NULL;
-    bool good = file != NULL &&
-                fprintf(file, "%s %lld\n", export->cursor, (long long)lseek(export->fd, 0, SEEK_CUR)) > 0;
+    FILE *file = fopen(fresh, "we");
+    bool good = file != NULL && fprintf(file, "%s %llu\n", export->cursor, (unsigned long long)whole) > 0;
     good = good && fflush(file) == 0 && fdatasync(fileno(file)) == 0;
     if (file != NULL)
         good = fclose(file) == 0 && good;
     if (!good || rename(fresh, export->state) != 0)
         return err_errno(&export->cli->err, errno, "%s can't be written", export->state);
     return 0;
+}
+
+/* The rows are on the disk before the cursor behind them is. */
+static int keep_state(struct export *export)
+{
+    if (export->state != NULL && fdatasync(export->fd) != 0)
+        return err_errno(&export->cli->err, errno, "%s can't be written", export->output);
+    return export_keep(export, export->state != NULL ? (uint64_t)lseek(export->fd, 0, SEEK_CUR) : 0);
 }
 
 /* ---- pages ----------------------------------------------------------------------------------- */
@@ -176,7 +181,7 @@ static int take_page(struct export *export, bool *any)
     struct slice rows = buf_slice(&body);
     *any = rc == 0 && take_mark(export, &rows);
     if (rc == 0 && (*any || !export->follow)) /* a head of columns alone waits for its first row */
-        rc = write_all(export, rows);
+        rc = export_write(export, rows);
     if (rc == 0 && *any)
         rc = keep_state(export);
     buf_fini(&body);
@@ -218,5 +223,5 @@ int verb_export(struct cli *cli)
     int rc = cli_flags(cli, flags, FLAG_COUNT, NULL, 0, &operands);
     if (rc == 0)
         rc = compose(&export, flags);
-    return rc != 0 ? rc : run(&export);
+    return rc != 0 ? rc : export.parquet ? export_files(&export) : run(&export);
 }

@@ -14,6 +14,7 @@
 #include "originals.h"
 #include "paths.h"
 #include "people.h"
+#include "store/parquet.h"
 #include "web.h"
 
 #include <pthread.h>
@@ -437,6 +438,7 @@ static int start_loop_parts(struct hub *hub, struct err *err)
         .path = hub->paths.control,
         .account_path = hub->paths.account,
         .context = {.query_timeout_us = s->query_timeout,
+                    .export_dir = hub->paths.export,
                     .status = write_status,
                     .edges = write_edges,
                     .jobs = on_job,
@@ -444,6 +446,7 @@ static int start_loop_parts(struct hub *hub, struct err *err)
                     .edge_history = write_edge_history,
                     .arg = hub},
     };
+    parquet_sweep(hub->paths.export);
     int rc = signals_open(&hub->signals, &hub->loop, &calls, hub, err);
     if (rc == 0)
         rc = ticker_create(&hub->retry, &hub->loop, retry_store, hub);

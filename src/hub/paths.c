@@ -43,6 +43,7 @@ int paths_of(const struct hub_config *settings, struct hub_paths *out, struct er
     below(out->receive, out, "receive");
     below(out->quarantine, out, "quarantine");
     below(out->direct, out, "policy");
+    below(out->export, out, "export");
     below(out->control, out, "control.sock");
     if (control[0] != '\0' && slice_to_string(slice_of(control), out->control, PATHS_BYTES) != 0)
         return err_set(err, ERR_CONFIG, "control_socket: the path is too long");

@@ -21,6 +21,7 @@ struct hub_paths {
     char receive[PATHS_BYTES];         /* receive/: what each edge has delivered */
     char quarantine[PATHS_BYTES];      /* quarantine/: records that the store couldn't take */
     char direct[PATHS_BYTES];          /* policy/: spools of Postfix servers that ask the hub itself */
+    char export[PATHS_BYTES];          /* export/: files that are being read out, without names */
     char control[PATHS_BYTES];         /* control.sock, or the setting */
     char pid_file[PATHS_BYTES];        /* the setting, or in the runtime directory (pidfile.h); "": none */
 };
