@@ -37,18 +37,77 @@ void compiler_events(struct compiler *c, enum query_rows rows)
     c->rc = c->rc != 0 ? c->rc : rc;
 }
 
-/* "b, d0, d1", each with prefix in front. */
-static void add_keys(struct compiler *c, const char *prefix)
+/* "b, d0, d1", each with prefix in front; with another bucket, or NULL. */
+static void add_keys_with(struct compiler *c, const char *bucket, const char *prefix)
 {
     const char *comma = "";
-    if (c->query->interval_us > 0) {
-        add(c, "%sb", prefix);
+    if (bucket != NULL) {
+        add(c, "%s%s", prefix, bucket);
         comma = ", ";
     }
     for (size_t i = 0; i < c->query->dimension_count; i++) {
         add(c, "%s%sd%zu", comma, prefix, i);
         comma = ", ";
     }
+}
+
+static void add_keys(struct compiler *c, const char *prefix)
+{
+    add_keys_with(c, c->query->interval_us > 0 ? "b" : NULL, prefix);
+}
+
+/* A bucket is cheaper to group by before it is scaled back to microseconds, which each group needs once. */
+enum bucket_form {
+    BUCKET_NONE,
+    BUCKET_WHOLE,  /* b: where it begins */
+    BUCKET_NUMBER, /* k: counts intervals */
+    BUCKET_CLOCK,  /* k: as date_trunc has it */
+};
+
+static const char *clock_unit(int64_t interval_us)
+{
+    return interval_us == 60 * US_PER_SECOND      ? "minute"
+           : interval_us == 3600 * US_PER_SECOND  ? "hour"
+           : interval_us == 86400 * US_PER_SECOND ? "day"
+                                                  : NULL;
+}
+
+static enum bucket_form bucket_form(const struct query *query)
+{
+    size_t count;
+    if (query->interval_us == 0)
+        return BUCKET_NONE;
+    const struct query_piece *pieces = query_pieces(query, &count);
+    if (count > 1 || query->interval_months > 0)
+        return BUCKET_WHOLE;
+    return pieces[0].offset_us == 0 && clock_unit(query->interval_us) != NULL &&
+                   query_origin(query) % query->interval_us == 0
+               ? BUCKET_CLOCK
+               : BUCKET_NUMBER;
+}
+
+static const char *const bucket_names[] = {
+    [BUCKET_WHOLE] = "b", [BUCKET_NUMBER] = "k", [BUCKET_CLOCK] = "k"};
+
+/* As they stand in asked and in counted. */
+static void add_raw_keys(struct compiler *c, const char *prefix)
+{
+    add_keys_with(c, bucket_names[bucket_form(c->query)], prefix);
+}
+
+/* Of asked or counted, with the bucket where it begins. */
+static void add_scaled_keys(struct compiler *c)
+{
+    const struct query *query = c->query;
+    enum bucket_form form = bucket_form(query);
+    char scaled[96];
+    size_t count;
+    if (form == BUCKET_NUMBER)
+        (void)snprintf(scaled, sizeof scaled, "k * %lld + (%lld) AS b", (long long)query->interval_us,
+                       (long long)(query_origin(query) - query_pieces(query, &count)[0].offset_us));
+    else
+        (void)snprintf(scaled, sizeof scaled, "%s", form == BUCKET_CLOCK ? "epoch_us(k) AS b" : "b");
+    add_keys_with(c, form == BUCKET_NONE ? NULL : scaled, "");
 }
 
 /* Values of different tenants are different, though they look alike. */
@@ -101,13 +160,32 @@ void compiler_parts(struct compiler *c, const char *const *parts, size_t count)
     add(c, "%s)", count == 0 ? "SELECT * FROM memory.events" : ""); /* which has no rows */
 }
 
+static void add_bucket(struct compiler *c)
+{
+    const struct query *query = c->query;
+    size_t count;
+    switch (bucket_form(query)) {
+    case BUCKET_WHOLE:
+        add(c, "epoch_us(ts) AS u, ");
+        compiler_bucket(c);
+        break;
+    case BUCKET_NUMBER:
+        add(c, "(epoch_us(ts) + (%lld)) // %lld AS k, ",
+            (long long)(query_pieces(query, &count)[0].offset_us - query_origin(query)),
+            (long long)query->interval_us);
+        break;
+    case BUCKET_CLOCK:
+        add(c, "date_trunc('%s', ts) AS k, ", clock_unit(query->interval_us));
+        break;
+    case BUCKET_NONE:
+        break;
+    }
+}
+
 static void add_asked(struct compiler *c, const char *before)
 {
     add(c, "%sasked AS NOT MATERIALIZED (SELECT ", before);
-    if (c->query->interval_us > 0) {
-        add(c, "epoch_us(ts) AS u, ");
-        compiler_bucket(c);
-    }
+    add_bucket(c);
     for (size_t i = 0; i < c->query->dimension_count; i++) {
         compiler_column(c, c->query->dimensions[i]);
         add(c, " AS d%zu, ", i);
@@ -147,15 +225,15 @@ static void add_bytes_tables(struct compiler *c)
     if (!c->distinct_bytes)
         return;
     add(c, ", counted AS (SELECT DISTINCT ");
-    add_keys(c, "");
+    add_raw_keys(c, "");
     add(c, "%smessage_id FROM asked WHERE ", c->keys > 0 ? ", " : "");
     add_carries(c, c->bytes);
     add(c, "), weighed AS (SELECT ");
-    add_keys(c, "");
+    add_scaled_keys(c);
     add(c, "%ssum(size) AS bytes FROM counted LEFT JOIN sizes USING (message_id)", c->keys > 0 ? ", " : "");
     if (c->keys > 0) {
         add(c, " GROUP BY ");
-        add_keys(c, "");
+        add_raw_keys(c, "counted.");
     }
     add(c, ")");
 }
@@ -213,7 +291,7 @@ static void add_carrying(struct compiler *c)
 static void add_grouping(struct compiler *c)
 {
     add(c, ", grouped AS (SELECT ");
-    add_keys(c, "");
+    add_scaled_keys(c);
     for (size_t i = 0; i < c->query->measure_count; i++) {
         add(c, "%s", i > 0 || c->keys > 0 ? ", " : "");
         add_measure(c, c->query->measures[i], i);
@@ -224,7 +302,7 @@ static void add_grouping(struct compiler *c)
     add_carrying(c);
     if (c->keys > 0) {
         add(c, " GROUP BY ");
-        add_keys(c, "");
+        add_raw_keys(c, "asked.");
     }
     add(c, ")");
 }
@@ -316,7 +394,7 @@ int compile_values(const struct query *query, struct statement *out)
     add(&c, "(");
     add_asked(&c, "WITH ");
     add(&c, " SELECT DISTINCT ");
-    add_keys(&c, "");
+    add_scaled_keys(&c);
     add(&c, "%sv0 FROM asked WHERE ", c.keys > 0 ? ", " : "");
     add_carries(&c, 0);
     add(&c, " AND v0 IS NOT NULL)");
@@ -331,7 +409,7 @@ int compile_messages(const struct query *query, struct statement *out)
     add_asked(&c, "WITH ");
     add_bytes_tables(&c);
     add(&c, " SELECT ");
-    add_keys(&c, "");
+    add_scaled_keys(&c);
     add(&c, "%smessage_id, coalesce(size, 0) AS size FROM counted LEFT JOIN sizes USING (message_id))",
         c.keys > 0 ? ", " : "");
     return c.rc;

@@ -35,6 +35,15 @@ int layout_add_enum(struct buf *sql, enum column_type type)
     return rc != 0 ? rc : buf_addf(sql, ")");
 }
 
+/* Left to itself, DuckDB packs 128-bit numbers into bits and needs some 0.4 µs to unpack each: forty times what
+ * the other columns take. As runs they cost a few bytes more: a message's requests follow each other. Nobody
+ * asks by server_address often enough to pay for it. */
+static bool is_of_runs(const struct column_info *column)
+{
+    return (column->type == TYPE_IP || column->type == TYPE_ID128) &&
+           column != &event_columns[COLUMN_server_address];
+}
+
 static int add_column(struct buf *sql, const struct column_info *column)
 {
     static const char *const types[] = {
@@ -48,7 +57,7 @@ static int add_column(struct buf *sql, const struct column_info *column)
     if (column->type == TYPE_DIRECTION || column->type == TYPE_STAGE)
         rc = layout_add_enum(sql, column->type);
     else
-        rc = buf_addf(sql, "%s", types[column->type]);
+        rc = buf_addf(sql, "%s%s", types[column->type], is_of_runs(column) ? " USING COMPRESSION rle" : "");
     return rc != 0 ? rc : buf_addf(sql, "%s", column->nullable ? "" : " NOT NULL");
 }
 

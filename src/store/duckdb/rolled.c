@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 static const char cube_columns[] = "tenant UINTEGER NOT NULL, start TIMESTAMP NOT NULL, cube UTINYINT NOT "
-                                   "NULL, text VARCHAR, number UHUGEINT, "
+                                   "NULL, text VARCHAR, "
+                                   "number UHUGEINT USING COMPRESSION rle, " /* as in layout.c */
                                    "requests UBIGINT NOT NULL, messages UBIGINT NOT NULL, recipients UBIGINT "
                                    "NOT NULL, bytes UBIGINT NOT NULL, "
                                    "again_messages UBIGINT NOT NULL, again_bytes UBIGINT NOT NULL"
