@@ -29,7 +29,7 @@ enum {
 
 /* --- files --------------------------------------------------------------------------------------------- */
 
-/* Letters, digits, '.', '-', '_' and single slashes between names that are not "..". */
+/* Printable ASCII without backslashes, and single slashes between names that are neither "." nor "..". */
 static bool is_name(const char *name)
 {
     struct slice rest = slice_of(name), part;
@@ -42,8 +42,7 @@ static bool is_name(const char *name)
             return false;
         for (size_t i = 0; i < part.n; i++) {
             char c = part.p[i];
-            if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                  c == '-' || c == '_'))
+            if (c < ' ' || c > '~' || c == '\\')
                 return false;
         }
     }

@@ -421,8 +421,11 @@ int intake_rotate(struct intake *in, struct err *err)
     pthread_mutex_lock(&in->lock);
     int rc = commit(in);
     pthread_mutex_unlock(&in->lock); /* nobody else appends */
-    return rc != 0 ? err_set(err, rc, "the journal can't be written at present: try again")
-                   : journal_rotate(in->journal, err);
+    rc = rc != 0 ? err_set(err, rc, "the journal can't be written at present: try again")
+                 : journal_rotate(in->journal, err);
+    if (rc == 0)
+        intake_save(in);
+    return rc;
 }
 
 /* ---- the ways in ----------------------------------------------------------------------------- */

@@ -77,7 +77,8 @@ void intake_forget_strand(struct intake *intake, const struct strand *strand);
 bool intake_waits(const struct intake *intake); /* something waits for a commit */
 bool intake_full(const struct intake *intake);  /* INTAKE_ROUND batches wait: commit before the next frame */
 void intake_commit(struct intake *intake);      /* nothing to do when nothing waits */
-/* Commits, then seals the journal's segment. As journal_rotate; ERR_IO also while the commit doesn't work. */
+/* Commits, then seals the journal's segment, and saves the snapshot. As journal_rotate; ERR_IO also while the
+ * commit doesn't work. */
 MUST_CHECK int intake_rotate(struct intake *intake, struct err *err);
 /* Looks after sessions and snapshot; true: call again soon, there is more. */
 bool intake_tick(struct intake *intake);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * job_backup: a copy of everything that the hub keeps, while it runs (backup.h). In this order, so that each
- * part knows no more than the next one has:
+ * part knows no more than the next one has; the journal lets nothing go meanwhile:
  *
- *   1. what each edge has delivered (receive/edges)
+ *   1. what each edge has delivered (receive/edges, of now)
  *   2. the store, its writer at rest, its open part closed: all its files are linked
  *   3. the journal, the segment being written sealed: all sealed segments are linked, its cursor copied
- *   4. quarantine, keys
+ *   4. quarantines, keys and certificates (secrets.h)
  *   5. the control data, with every tombstone of until now
  *
  * It begins anew when the hub ended in the middle. Arguments: {"to": absolute path}.
@@ -14,12 +14,14 @@
 #include "base/clock.h"
 #include "hub/backup.h"
 #include "hub/job.h"
+#include "hub/secrets.h"
 #include "journal/scrub.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 struct saving {
@@ -54,36 +56,17 @@ static int copy_if_there(struct saving *s, const char *dir, const char *below, c
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-/* Every file of the directory whose name wanted() likes. */
-static int copy_all(struct saving *s, const char *dir, const char *below, bool (*wanted)(const char *name))
+static int copy_all(struct saving *s, const char *dir, const char *below)
 {
     DIR *names = opendir(dir);
     int rc = 0;
     if (names == NULL)
         return errno == ENOENT ? 0 : err_errno(s->err, errno, "%s can't be read", dir);
     for (struct dirent *entry; rc == 0 && (entry = readdir(names)) != NULL;)
-        if (entry->d_name[0] != '.' && wanted(entry->d_name))
+        if (entry->d_name[0] != '.')
             rc = copy_if_there(s, dir, below, entry->d_name);
     (void)closedir(names);
     return rc;
-}
-
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
-static bool is_key(const char *name)
-{
-    return ends_with(name, ".key") || ends_with(name, ".pub") || ends_with(name, ".pem") ||
-           ends_with(name, ".crt");
-}
-
-static bool is_any(const char *name)
-{
-    (void)name;
-    return true;
 }
 
 /* --- the store ----------------------------------------------------------------------------------------- */
@@ -100,14 +83,6 @@ static int link_store_file(void *arg, const char *path, struct err *err)
 static int link_store(void *arg, struct store *store, struct err *err)
 {
     return store_files(store, link_store_file, arg, err);
-}
-
-static int save_store(struct saving *s)
-{
-    struct store *store;
-    struct loader *loader;
-    int rc = job_store(s->job, &store, &loader, s->err);
-    return rc != 0 ? rc : loader_at_rest(loader, link_store, s, s->err);
 }
 
 /* --- the journal --------------------------------------------------------------------------------------- */
@@ -138,24 +113,38 @@ static int save_journal(struct saving *s)
     return rc != 0 ? rc : copy_if_there(s, s->paths->journal, "journal", "standins");
 }
 
+/* With a snapshot of now: what it counts, the journal has as well. */
+static int save_edges(struct saving *s)
+{
+    int rc = receive_rotate(s->job->world->receive, s->err);
+    return rc != 0 ? rc : copy_if_there(s, s->paths->receive, "receive", "edges");
+}
+
 /* --- the rest ------------------------------------------------------------------------------------------ */
 
-/* Keys of Postfix servers that ask the hub itself; what their spools hold is on its way. */
-static int save_direct(struct saving *s)
+/* Records that the store, and bytes of the journal that nobody could take. */
+static int save_quarantines(struct saving *s)
 {
-    DIR *names = opendir(s->paths->direct);
-    int rc = 0;
-    for (struct dirent *entry; rc == 0 && names != NULL && (entry = readdir(names)) != NULL;) {
-        char dir[PATH_MAX], below[BACKUP_NAME_BYTES];
-        if (entry->d_name[0] == '.')
-            continue;
-        (void)snprintf(dir, sizeof dir, "%.2000s/%.200s", s->paths->direct, entry->d_name);
-        (void)snprintf(below, sizeof below, "policy/%.200s", entry->d_name);
-        rc = copy_all(s, dir, below, is_key);
-    }
-    if (names != NULL)
-        (void)closedir(names);
-    return rc;
+    char dir[PATH_MAX];
+    int rc = copy_all(s, s->paths->quarantine, "quarantine");
+    (void)snprintf(dir, sizeof dir, "%.2000s/quarantine", s->paths->journal);
+    return rc != 0 ? rc : copy_all(s, dir, "journal/quarantine");
+}
+
+/* Of Postfix servers that ask the hub itself there are only the keys: what their spools hold is on its way.
+ */
+static int save_secret(void *arg, const char *path, const char *name, struct err *err)
+{
+    struct saving *s = arg;
+    char to[PATH_MAX], from[PATH_MAX];
+    struct stat st;
+    int rc = backup_path(&s->backup, name, to, err);
+    if (rc != 0)
+        return rc == ERR_INVALID ? err_set(err, rc, "%s: give it a plain name, or move it away", path) : rc;
+    if (lstat(to, &st) == 0 || realpath(path, from) == NULL) /* told twice, or gone meanwhile */
+        return 0;
+    rc = backup_copy(&s->backup, from, name, err);
+    return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
 /* In the copy this job is done: nobody wants it to begin again where it is restored. */
@@ -176,17 +165,22 @@ static int save_account(struct saving *s)
 
 static int save_all(struct saving *s)
 {
-    int rc = copy_if_there(s, s->paths->receive, "receive", "edges");
+    struct store *store;
+    struct loader *loader;
+    int rc = job_store(s->job, &store, &loader, s->err);
+    if (rc != 0)
+        return rc;
+    loader_hold_journal(loader, true); /* what is stored after the copy of the store stays in it */
+    rc = save_edges(s);
     if (rc == 0)
-        rc = save_store(s);
+        rc = loader_at_rest(loader, link_store, s, s->err);
     if (rc == 0)
         rc = save_journal(s);
+    loader_hold_journal(loader, false);
     if (rc == 0)
-        rc = copy_all(s, s->paths->quarantine, "quarantine", is_any);
+        rc = save_quarantines(s);
     if (rc == 0)
-        rc = copy_all(s, s->paths->data, "", is_key);
-    if (rc == 0)
-        rc = save_direct(s);
+        rc = secrets_each(s->paths, save_secret, s, s->err);
     return rc != 0 ? rc : save_account(s);
 }
 

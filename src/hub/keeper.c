@@ -22,6 +22,8 @@ struct keeper {
     struct store *store;
     int64_t keep_us;
     bool retire_failed; /* told once */
+    pthread_mutex_t lock;
+    bool held; /* under lock */
     sem_t end;
     pthread_t thread;
 };
@@ -36,6 +38,14 @@ static void retire(struct keeper *k)
     if (rc != 0 && !k->retire_failed)
         log_warning("keeper: the journal can't be retired [%s]", err_detail(&err));
     k->retire_failed = rc != 0;
+}
+
+static void retire_unless_held(struct keeper *k)
+{
+    (void)pthread_mutex_lock(&k->lock); /* so that nothing is being retired when keeper_hold returns */
+    if (!k->held)
+        retire(k);
+    (void)pthread_mutex_unlock(&k->lock);
 }
 
 /* One step; how long to wait for the next. */
@@ -68,7 +78,7 @@ static void *run(void *arg)
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), KEEPER_NICE); /* refused or not, the work goes on */
     while (wait_for(k, wait_us)) {
         int64_t now_us = clock_monotonic_us();
-        retire(k);
+        retire_unless_held(k);
         wait_us = look_us;
         if (now_us < maintain_at_us)
             continue;
@@ -90,14 +100,23 @@ int keeper_start(struct keeper **out, struct journal *journal, struct store *sto
     k->store = store;
     k->keep_us = keep_us;
     (void)sem_init(&k->end, 0, 0);
+    (void)pthread_mutex_init(&k->lock, NULL);
     int failed = pthread_create(&k->thread, NULL, run, k);
     if (failed != 0) {
+        (void)pthread_mutex_destroy(&k->lock);
         (void)sem_destroy(&k->end);
         free(k);
         return err_errno(err, failed, "the journal keeper's thread can't be started");
     }
     *out = k;
     return 0;
+}
+
+void keeper_hold(struct keeper *k, bool held)
+{
+    (void)pthread_mutex_lock(&k->lock);
+    k->held = held;
+    (void)pthread_mutex_unlock(&k->lock);
 }
 
 void keeper_stop(struct keeper **keeper)
@@ -108,6 +127,7 @@ void keeper_stop(struct keeper **keeper)
     (void)sem_post(&k->end);
     (void)pthread_join(k->thread, NULL);
     retire(k);
+    (void)pthread_mutex_destroy(&k->lock);
     (void)sem_destroy(&k->end);
     free(k);
     *keeper = NULL;

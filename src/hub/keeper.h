@@ -15,7 +15,10 @@ struct keeper;
 /* Journal and store are borrowed; nobody else retires or maintains the journal. ERR_NO_MEMORY, ERR_IO. */
 MUST_CHECK int keeper_start(struct keeper **out, struct journal *journal, struct store *store,
                             int64_t keep_us, struct err *err);
-/* Retires behind the checkpoint once more. May wait for one segment to be compressed. Safe on NULL. */
+/* While it is held, nothing more is retired: what the journal has, it keeps. Any thread. */
+void keeper_hold(struct keeper *keeper, bool held);
+/* Retires behind the checkpoint once more, held or not. May wait for one segment to be compressed. Safe on
+ * NULL. */
 void keeper_stop(struct keeper **keeper);
 
 #endif

@@ -631,6 +631,11 @@ void loader_wake(struct loader *loader)
     exchange_wake(&loader->exchange);
 }
 
+void loader_hold_journal(struct loader *loader, bool held)
+{
+    keeper_hold(loader->keeper, held);
+}
+
 void loader_get_stats(struct loader *loader, struct loader_stats *out)
 {
     (void)pthread_mutex_lock(&loader->mutex);

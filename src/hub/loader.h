@@ -65,6 +65,8 @@ void loader_wake(struct loader *loader);  /* from journal_on_sync; any thread, n
 MUST_CHECK int loader_at_rest(struct loader *loader,
                               int (*fn)(void *arg, struct store *store, struct err *err), void *arg,
                               struct err *err);
+/* While it is held, nothing of the journal is retired. Any thread. */
+void loader_hold_journal(struct loader *loader, bool held);
 void loader_get_stats(struct loader *loader, struct loader_stats *out);
 
 #endif

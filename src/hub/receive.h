@@ -42,9 +42,9 @@ MUST_CHECK int receive_start(struct receive **out, const struct receive_options 
                              struct journal *journal, struct err *err);
 /* Takes no more, makes durable and acks what it has, saves its snapshot, ends the thread. Nulls *receive. */
 void receive_stop(struct receive **receive);
-/* Seals the segment of the journal that is being written; what is appended from now on goes to another. Waits
- * for the thread. Any other thread, while it runs; one call at a time. Errors as journal_rotate;
- * ERR_CANCELLED. */
+/* Seals the segment of the journal that is being written; what is appended from now on goes to another. Then
+ * the snapshot is saved, if that can be done. Waits for the thread. Any other thread, while it runs; one call
+ * at a time. Errors as journal_rotate; ERR_CANCELLED. */
 MUST_CHECK int receive_rotate(struct receive *receive, struct err *err);
 void receive_get_stats(struct receive *receive, struct receive_stats *out);
 /* JSON array of the last minutes of one edge, the oldest first: time, what came in that minute (records,
