@@ -133,6 +133,7 @@ def test_a_killed_backup_is_made_again(place, hub, proxy):
     assert hub.cli("restore", str(to), "--check").stdout.startswith("whole: ")
     assert not (place / "backup.partial").exists()
     (place / "other.partial").mkdir()
+    (place / "other.partial/of somebody").touch()
     done = hub.cli("backup", str(place / "other"), check=False)
     assert done.returncode != 0 and "move it away" in done.stderr
 

@@ -172,6 +172,8 @@ static int restore(struct cli *cli, const char *dir, const char *tombstones)
     if (rc == 0)
         rc = give_away(cli, paths.data);
     if (rc == 0)
+        rc = backup_restored(paths.data, &cli->err);
+    if (rc == 0)
         rc = tell(cli, "restored", manifest);
     json_decref(manifest);
     return rc;

@@ -40,8 +40,13 @@ MUST_CHECK int backup_verify(const char *dir, json_t **manifest, struct err *err
 /* Pure: is the text a manifest? ERR_INVALID, ERR_VERSION. */
 MUST_CHECK int backup_parse(struct slice text, json_t **manifest, struct err *err);
 
-/* Copies a verified backup's files below data (made when missing; else it has to be empty); account.db last,
- * so that nothing else is taken for a hub's data. ERR_EXISTS. */
+/* Copies a verified backup's files below data (made when missing; else it has to be empty, or what an
+ * interrupted call left). Until backup_restored() says that all is done, no hub takes it for its data.
+ * ERR_EXISTS. */
 MUST_CHECK int backup_restore(const char *dir, const json_t *manifest, const char *data, struct err *err);
+MUST_CHECK int backup_restored(const char *data, struct err *err);
+
+/* A backup, or what one is being restored to, that is not whole. */
+bool backup_is_unfinished(const char *dir);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "paths.h"
 
+#include "backup.h"
 #include "loop/pidfile.h"
 
 #include <errno.h>
@@ -73,6 +74,9 @@ int paths_make(const struct hub_paths *paths, bool all, struct err *err)
 {
     const char *const inside[] = {paths->journal, paths->receive, paths->quarantine};
     int rc = make(paths->data, 0750, err);
+    if (rc == 0 && backup_is_unfinished(paths->data))
+        return err_set(err, ERR_CORRUPT, "%s has a backup that is not restored to its end: restore it again",
+                       paths->data);
     for (size_t i = 0; all && rc == 0 && i < sizeof inside / sizeof *inside; i++)
         rc = make(inside[i], 0700, err);
     return rc;

@@ -31,7 +31,8 @@ MUST_CHECK int paths_of(const struct hub_config *settings, struct hub_paths *out
 
 /* Makes the data directory (0750) and, for the hub, the directories in it (0700) but the store's:
  * that one is the engine's affair, and a store that can't be opened stops nobody. ERR_DENIED, ERR_NOT_FOUND
- * (its parent is missing), ERR_FULL, ERR_CONFIG (no directory). */
+ * (its parent is missing), ERR_FULL, ERR_CONFIG (no directory), ERR_CORRUPT (a backup is restored
+ * there only in part). */
 MUST_CHECK int paths_make(const struct hub_paths *paths, bool all, struct err *err);
 
 #endif
