@@ -13,30 +13,63 @@
 
 enum { MANIFEST_MAX = 64 << 20 };
 
+static bool is_hash(const char *hash)
+{
+    return hash != NULL && strlen(hash) == BACKUP_HASH_BYTES - 1 &&
+           strspn(hash, "0123456789abcdef") == BACKUP_HASH_BYTES - 1;
+}
+
+/* What people are shown of it. */
+static bool is_shown(const json_t *text)
+{
+    const char *value = json_string_value(text);
+    return text == NULL || (value != NULL && (value[0] == '\0' || backup_is_name(value)));
+}
+
+/* names: of the files before, as keys. */
+static int check_file(const json_t *file, size_t i, json_t *names, struct err *err)
+{
+    const char *name = json_string_value(json_object_get(file, "name"));
+    const json_t *bytes = json_object_get(file, "bytes");
+    if (name == NULL || !backup_is_name(name) || strcmp(name, BACKUP_MARK) == 0 ||
+        strcmp(name, BACKUP_MANIFEST) == 0 ||
+        !is_hash(json_string_value(json_object_get(file, "xxh3_128"))) || !json_is_integer(bytes) ||
+        json_integer_value(bytes) < 0)
+        return err_set(err, ERR_INVALID, "the manifest's file %zu is not well formed", i);
+    if (json_object_get(names, name) != NULL)
+        return err_set(err, ERR_INVALID, "the manifest has %.80s twice", name);
+    return json_object_set_new(names, name, json_true()) == 0
+               ? 0
+               : err_set(err, ERR_NO_MEMORY, "the manifest needs more memory than there is");
+}
+
+static int check_manifest(const json_t *root, struct err *err)
+{
+    const char *format = json_string_value(json_object_get(root, "format"));
+    const json_t *files = json_object_get(root, "files");
+    if (format == NULL || strcmp(format, BACKUP_FORMAT) != 0)
+        return err_set(err, ERR_INVALID, "the manifest is not one of a backup");
+    if (json_integer_value(json_object_get(root, "version")) != BACKUP_VERSION)
+        return err_set(err, ERR_VERSION, "the backup was made by a newer release: restore it with that");
+    if (!json_is_array(files) || json_array_size(files) > BACKUP_FILES ||
+        !is_shown(json_object_get(root, "created")))
+        return err_set(err, ERR_INVALID, "the manifest is not well formed");
+    json_t *names = json_object();
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < json_array_size(files); i++)
+        rc = check_file(json_array_get(files, i), i, names, err);
+    json_decref(names);
+    return rc;
+}
+
 int backup_parse(struct slice text, json_t **manifest, struct err *err)
 {
     json_error_t error;
     json_t *root = json_loadb(text.p != NULL ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &error);
-    const char *format = json_string_value(json_object_get(root, "format"));
-    const json_t *files = json_object_get(root, "files");
-    int rc = 0;
-    *manifest = NULL;
-    if (format == NULL || strcmp(format, BACKUP_FORMAT) != 0 || !json_is_array(files) ||
-        json_array_size(files) > BACKUP_FILES)
-        rc = err_set(err, ERR_INVALID, "the manifest is not one of a backup");
-    else if (json_integer_value(json_object_get(root, "version")) != BACKUP_VERSION)
-        rc = err_set(err, ERR_VERSION, "the backup was made by a newer release: restore it with that");
-    for (size_t i = 0; rc == 0 && i < json_array_size(files); i++) {
-        const json_t *file = json_array_get(files, i);
-        const char *name = json_string_value(json_object_get(file, "name"));
-        const char *hash = json_string_value(json_object_get(file, "xxh3_128"));
-        if (name == NULL || !backup_is_name(name) || hash == NULL || strlen(hash) != BACKUP_HASH_BYTES - 1 ||
-            !json_is_integer(json_object_get(file, "bytes")))
-            rc = err_set(err, ERR_INVALID, "the manifest's file %zu is not well formed", i);
-    }
-    if (rc == 0)
-        *manifest = root;
-    else
+    int rc = root != NULL ? check_manifest(root, err)
+                          : err_set(err, ERR_INVALID, "the manifest is no JSON: %.100s", error.text);
+    *manifest = rc == 0 ? root : NULL;
+    if (rc != 0)
         json_decref(root);
     return rc;
 }
