@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The drill: backed up while mail flows, restored elsewhere, the same answers; what is damaged is noticed; what was
 erased stays erased."""
+import io
 import json
 import os
 import signal
+import subprocess
+import tarfile
 
 import detector
 from harness import TENANT, Hub, Load, wait_until
@@ -145,3 +148,90 @@ def test_a_backup_needs_a_hub_and_a_place(place, hub):
     hub.stop()
     done = hub.cli("backup", str(place / "b"), check=False)
     assert done.returncode == 69 and "no hub is running" in done.stderr
+
+
+def archived(place, hub, proxy):
+    """A backup in one file, of a hub with a hundred requests."""
+    run_dry(fill(proxy, "before", limit=50))
+    wait_until(lambda: hub.total("requests") == 100, "stored")
+    to = place / "backup.tar.zst"
+    done = json.loads(hub.cli("backup", "--output", str(to), "--json").stdout)
+    assert done["state"] == "done" and done["result"]["to"] == str(to), done
+    assert oct(os.stat(to).st_mode)[-3:] == "600" and not (place / "backup.tar.zst.partial").exists()
+    return to
+
+
+def test_a_backup_in_one_file(place, started, hub, proxy):
+    to = archived(place, hub, proxy)
+    assert hub.cli("restore", str(to), "--check").stdout.startswith("whole: ")
+    assert "ends in .tar.zst" in hub.cli("backup", "--output", str(place / "x.tar"), check=False).stderr
+    assert "there already" in hub.cli("backup", "--output", str(to), check=False).stderr
+    told = answers(hub)
+    other, third = elsewhere(place), elsewhere(place, "hub-3")
+    other.cli("restore", str(to))
+    (place / "unpacked").mkdir()
+    subprocess.run(["tar", "--zstd", "-xf", to, "-C", place / "unpacked"], check=True)  # as everybody's tar has it
+    third.cli("restore", str(place / "unpacked"))
+    for again in (other, third):
+        started(again).ready()
+        wait_until(lambda: again.total("requests") == 100, "as it was")
+        assert answers(again) == told and again.server_key() == hub.server_key()
+
+
+def repacked(tar, change):
+    """The archive's members after change(list of (TarInfo, bytes)), in zstd."""
+    plain = subprocess.run(["zstd", "-dc", tar], check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(plain)) as source:
+        members = [(member, source.extractfile(member).read()) for member in source]
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as target:
+        for member, data in change(members):
+            member.size = len(data)
+            target.addfile(member, io.BytesIO(data))
+    end = out.getvalue().rstrip(b"\0")
+    whole = end + bytes(-len(end) % 512 + 1024)
+    return subprocess.run(["zstd", "-q", "--check"], check=True, capture_output=True, input=whole).stdout
+
+
+def renamed(name):
+    """The second member, and what the manifest says of it, with that name."""
+    def change(members):
+        manifest = json.loads(members[0][1])
+        manifest["files"][0]["name"] = members[1][0].name = name
+        return [(members[0][0], json.dumps(manifest).encode()), *members[1:]]
+    return change
+
+
+def linked(members):
+    members[1][0].type, members[1][0].linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return [(members[1][0], b"") if i == 1 else member for i, member in enumerate(members)]
+
+
+def extra(members):
+    return [*members, (tarfile.TarInfo("more"), b"more")]
+
+
+def larger(members):
+    return [*members[:1], (members[1][0], members[1][1] + b"x"), *members[2:]]
+
+
+def test_a_damaged_or_hostile_archive_is_refused(place, hub, proxy):
+    to = archived(place, hub, proxy)
+    data = to.read_bytes()
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 1
+    bad = {"cut": data[:-9], "half": data[: len(data) // 2], "flipped": bytes(flipped), "behind": data + b"x",
+           "twice": data + data, "empty": b"", "other": b"no archive" * 100,
+           "above": repacked(to, renamed("../above")), "absolute": repacked(to, renamed("/tmp/absolute")),
+           "mark": repacked(to, renamed(".unfinished")), "link": repacked(to, linked), "extra": repacked(to, extra),
+           "larger": repacked(to, larger), "no manifest": repacked(to, lambda members: members[1:]),
+           "lacking": repacked(to, lambda members: members[:-1]), "order": repacked(to, lambda m: [m[0], *m[:0:-1]])}
+    other = elsewhere(place)
+    for name, content in bad.items():
+        (place / "bad.tar.zst").write_bytes(content)
+        for args in (["--check"], []):
+            done = other.cli("restore", str(place / "bad.tar.zst"), *args, check=False)
+            assert done.returncode in (64, 65) and "bad.tar.zst: " in done.stderr, (name, done)
+        assert not (other.dir / "data").exists(), name
+    (place / "bad.tar.zst").write_bytes(repacked(to, lambda members: members))
+    assert other.cli("restore", str(place / "bad.tar.zst"), "--check").returncode == 0, "packed again unchanged it is good"

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 
+import pytest
+
 from harness import Hub, wait_until
 from killed import Doomed, calls, environment, points, wait_killed
 from test_backup import fill, run_dry
@@ -28,18 +30,19 @@ def last_backup(hub):
     return max(rows, key=lambda row: row["id"])["state"]
 
 
-def test_in_the_middle_of_a_backup(place, started, hub, proxy):
+@pytest.mark.parametrize("ending", ["", ".tar.zst"])
+def test_in_the_middle_of_a_backup(place, hub, proxy, ending):
     run_dry(fill(proxy, "before", limit=50))
     wait_until(lambda: hub.total("requests") == 100, "stored")
     proxy.stop()
     hub.cli("backup", str(place / "first"))
     hub.stop()
     with Doomed(hub, place / "counted", count=place / "count"):
-        hub.ready().cli("backup", str(place / "counted"))
+        hub.ready().cli("backup", str(place / f"counted{ending}"))
     hub.stop()
     ended = 0
     for at in points(calls(place / "count"), 5):
-        to = place / f"b-{at}"
+        to = place / f"b-{at}{ending}"
         with Doomed(hub, to, at):
             hub.ready().cli("backup", str(to), "--no-wait", check=False)
             wait_until(lambda: not hub.alive() or last_backup(hub) == "done", "killed, or through")
@@ -62,24 +65,31 @@ def is_like(directory, data):
     return found == names and all(filecmp.cmp(directory / name, data / name, shallow=False) for name in names)
 
 
-def test_in_the_middle_of_a_restore(place, started, hub, proxy):
+@pytest.mark.parametrize("ending", ["", ".tar.zst"])
+def test_in_the_middle_of_a_restore(place, started, hub, proxy, ending):
     run_dry(fill(proxy, "before", limit=50))
     wait_until(lambda: hub.total("requests") == 100, "stored")
-    hub.cli("backup", str(place / "backup"))
+    backup = place / f"backup{ending}"
+    hub.cli("backup", str(backup))
+    like = backup
+    if ending:
+        like = place / "like"
+        like.mkdir()
+        subprocess.run(["tar", "--zstd", "-xf", backup, "-C", like], check=True)
     other = Hub(place / "hub-2")
     data = other.dir / "data"
-    other.cli("restore", str(place / "backup"), env=environment(data, count=place / "count"))
+    other.cli("restore", str(backup), env=environment(data, count=place / "count"))
     for at in points(calls(place / "count"), 5):
         shutil.rmtree(data)
-        done = other.cli("restore", str(place / "backup"), check=False, env=environment(data, at))
+        done = other.cli("restore", str(backup), check=False, env=environment(data, at))
         assert done.returncode == -signal.SIGKILL, (at, done)
         if (data / ".unfinished").exists():
             refused = other.start().process.wait(60)
             assert refused == 65 and "restore it again" in other.log(), f"at {at}: no hub takes the half for its data"
             assert other.cli("tenant", "list", check=False).returncode == 65, at
-        again = other.cli("restore", str(place / "backup"), check=False)
+        again = other.cli("restore", str(backup), check=False)
         assert again.returncode == 0 or (again.returncode == 73 and not (data / ".unfinished").exists()), (at, again)
-        assert is_like(place / "backup", data), at
+        assert is_like(like, data), at
     started(other).ready()
     wait_until(lambda: other.total("requests", ["instance^=before."]) == 100, "and it runs")
 

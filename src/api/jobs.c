@@ -215,7 +215,7 @@ static int wish_backup(struct wish *wish, const struct field *item)
         return rc;
     if (to[0] != '/' || strlen(to) > 3000)
         return field_fail(&member, ERR_INVALID,
-                          "must be an absolute path of a directory that isn't there yet");
+                          "must be an absolute path of a directory, or .tar.zst file, that isn't there yet");
     char *arguments = json_dumps(wish->call->body, JSON_COMPACT);
     if (arguments == NULL)
         return err_set(&wish->call->err, ERR_NO_MEMORY, "out of memory");

@@ -7,6 +7,7 @@
 
 #include "account/job.h"
 #include "account/tombstone.h"
+#include "hub/archive.h"
 #include "hub/backup.h"
 #include "hub/paths.h"
 
@@ -34,14 +35,16 @@ static int absolute(struct cli *cli, const char *dir, char out[PATH_MAX])
 
 int verb_backup(struct cli *cli)
 {
-    struct flag flags[] = {{.name = "no-wait", .type = FLAG_TRUE}};
+    struct flag flags[] = {{.name = "no-wait", .type = FLAG_TRUE}, {.name = "output"}};
     const char *dir = NULL;
     char path[PATH_MAX];
     size_t n;
     int fd = -1;
-    int rc = cli_flags(cli, flags, 1, &dir, 1, &n);
-    if (rc == 0 && n == 0)
+    int rc = cli_flags(cli, flags, 2, &dir, 1, &n);
+    if (rc == 0 && n + flags[1].count != 1)
         rc = cli_fail(cli, ERR_USAGE, "backup: where to? try `mail-analytics help backup`");
+    if (rc == 0 && flags[1].count == 1 && !archive_is_name(dir = flags[1].values[0]))
+        rc = cli_fail(cli, ERR_USAGE, "backup: --output takes a file whose name ends in " ARCHIVE_ENDING);
     if (rc == 0)
         rc = absolute(cli, dir, path);
     if (rc == 0 && client_connect(cli, &fd) != 0)

@@ -2,6 +2,7 @@
  *
  * backup: making one. See backup.h.
  */
+#include "archive.h"
 #include "backup_impl.h"
 
 #include <errno.h>
@@ -33,9 +34,8 @@ static int clear_partial(const struct backup *b, struct err *err)
     return rc != 0 || rmdir(b->partial) == 0 ? rc : err_errno(err, errno, "%s can't be removed", b->partial);
 }
 
-int backup_begin(struct backup *b, const char *dir, struct err *err)
+static int name_it(struct backup *b, const char *dir, struct err *err)
 {
-    struct stat st;
     size_t n = strlen(dir);
     while (n > 1 && dir[n - 1] == '/')
         n--;
@@ -44,14 +44,31 @@ int backup_begin(struct backup *b, const char *dir, struct err *err)
         return err_set(err, ERR_INVALID, "a backup goes to an absolute path of at most %zu bytes",
                        sizeof b->dir - 1);
     (void)snprintf(b->partial, sizeof b->partial, "%s.partial", b->dir);
-    if (lstat(b->dir, &st) == 0)
-        return err_set(err, ERR_EXISTS, "%s is there already: name a new directory", b->dir);
-    int rc = clear_partial(b, err);
+    return 0;
+}
+
+int backup_begin(struct backup *b, const char *dir, struct err *err)
+{
+    struct stat st;
+    int rc = name_it(b, dir, err);
+    if (rc == 0 && lstat(b->dir, &st) == 0)
+        rc = err_set(err, ERR_EXISTS, "%s is there already: name a new one", b->dir);
+    if (rc == 0)
+        rc = clear_partial(b, err);
     if (rc != 0)
         return rc;
     if (mkdir(b->partial, 0700) != 0)
         return err_errno(err, errno, "%s can't be made", b->partial);
     return backup_mark(b->partial, err);
+}
+
+int backup_was_finished(struct backup *b, const char *dir, struct err *err)
+{
+    struct stat st;
+    int rc = name_it(b, dir, err);
+    if (rc == 0 && lstat(b->dir, &st) != 0)
+        return ERR_NOT_FOUND;
+    return rc != 0 ? rc : clear_partial(b, err);
 }
 
 int backup_path(struct backup *b, const char *name, char path[PATH_MAX], struct err *err)
@@ -133,6 +150,51 @@ static int write_manifest(struct backup *b, const json_t *manifest, struct err *
     return backup_sync_path(path, O_RDONLY, err);
 }
 
+static int check_between(void *arg, struct err *err)
+{
+    return check(arg, 0, 0, err);
+}
+
+/* The manifest first, then the files in its order. */
+static int pack(struct backup *b, struct archive_writer *writer, const json_t *manifest, struct err *err)
+{
+    const json_t *files = json_object_get(manifest, "files");
+    char path[PATH_MAX];
+    int rc = backup_path_in(b->partial, BACKUP_MANIFEST, path, err);
+    if (rc == 0)
+        rc = archive_add(writer, path, BACKUP_MANIFEST, check_between, b, err);
+    for (size_t i = 0; rc == 0 && i < json_array_size(files); i++) {
+        const char *name = json_string_value(json_object_get(json_array_get(files, i), "name"));
+        rc = backup_path_in(b->partial, name, path, err);
+        if (rc == 0)
+            rc = archive_add(writer, path, name, check_between, b, err);
+    }
+    return rc != 0 ? rc : archive_finish(writer, err);
+}
+
+static int place_archive(struct backup *b, const json_t *manifest, struct err *err)
+{
+    char path[PATH_MAX + 16];
+    struct archive_writer *writer = NULL;
+    (void)snprintf(path, sizeof path, "%s/.archive", b->partial);
+    int rc = archive_create(&writer, path, err);
+    if (rc == 0)
+        rc = pack(b, writer, manifest, err);
+    archive_destroy(&writer);
+    return rc != 0 || rename(path, b->dir) == 0 ? rc
+                                                : err_errno(err, errno, "%s can't be put in place", b->dir);
+}
+
+static int place_directory(struct backup *b, struct err *err)
+{
+    int rc = backup_sync_dirs(b->partial, err);
+    if (rc == 0)
+        rc = backup_unmark(b->partial, err);
+    return rc != 0 || rename(b->partial, b->dir) == 0
+               ? rc
+               : err_errno(err, errno, "%s can't be put in place", b->dir);
+}
+
 int backup_finish(struct backup *b, json_t *manifest, struct err *err)
 {
     char parent[PATH_MAX];
@@ -151,13 +213,13 @@ int backup_finish(struct backup *b, json_t *manifest, struct err *err)
         rc = write_manifest(b, manifest, err);
     if (rc != 0)
         return rc;
-    if ((rc = backup_sync_dirs(b->partial, err)) != 0 || (rc = backup_unmark(b->partial, err)) != 0)
+    rc = archive_is_name(b->dir) ? place_archive(b, manifest, err) : place_directory(b, err);
+    if (rc != 0)
         return rc;
-    if (rename(b->partial, b->dir) != 0)
-        return err_errno(err, errno, "%s can't be put in place", b->dir);
     char *slash = strrchr(strcpy(parent, b->dir), '/');
     slash[slash == parent] = '\0';
-    return backup_sync_path(parent, O_RDONLY | O_DIRECTORY, err);
+    rc = backup_sync_path(parent, O_RDONLY | O_DIRECTORY, err);
+    return rc != 0 || !archive_is_name(b->dir) ? rc : clear_partial(b, err);
 }
 
 void backup_abandon(struct backup *b)

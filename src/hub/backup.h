@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * backup: a directory with a copy of the hub's data and a manifest (manifest.json: each file's name, bytes
- * and XXH3-128), made under DIR.partial and renamed when it is whole and on the disk. Files that are never
- * written again are linked where the file system lets them be, else copied. Everything is 0600 and 0700: a
- * backup has the keys. One thread.
+ * and XXH3-128), made under DIR.partial and renamed when it is whole and on the disk; or, when its name ends
+ * in .tar.zst, one file (archive.h) that has the same, the manifest first. Files that are never written again
+ * are linked where the file system lets them be, else copied. Everything is 0600 and 0700: a backup has the
+ * keys. One thread.
  */
 #ifndef HUB_BACKUP_H
 #define HUB_BACKUP_H
@@ -25,6 +26,9 @@ struct backup {
 /* dir is absolute and not there; what an earlier try left of it is removed. ERR_EXISTS, ERR_INVALID, ERR_IO,
  * ERR_DENIED, ERR_FULL. */
 MUST_CHECK int backup_begin(struct backup *backup, const char *dir, struct err *err);
+/* For who was interrupted: is it whole? Then what is left beside it is removed. ERR_NOT_FOUND: it isn't
+ * there. */
+MUST_CHECK int backup_was_finished(struct backup *backup, const char *dir, struct err *err);
 /* name: below the backup, directories are made. ERR_NOT_FOUND: `from` isn't there. */
 MUST_CHECK int backup_link(struct backup *backup, const char *from, const char *name, struct err *err);
 MUST_CHECK int backup_copy(struct backup *backup, const char *from, const char *name, struct err *err);

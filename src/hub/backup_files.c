@@ -3,6 +3,7 @@
  * backup_files: the files of a backup and of what is restored: names, copies, hashes, the mark of what is not
  * finished.
  */
+#include "archive.h"
 #include "backup_impl.h"
 
 #include <errno.h>
@@ -64,18 +65,25 @@ int backup_sync_path(const char *path, int flags, struct err *err)
     return rc;
 }
 
+static int write_all(int fd, const char *piece, size_t n, const char *path, struct err *err)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t wrote = write(fd, piece + done, n - done);
+        if (wrote <= 0)
+            return err_errno(err, wrote < 0 ? errno : ENOSPC, "%s can't be written", path);
+        done += (size_t)wrote;
+    }
+    return 0;
+}
+
 static int copy_bytes(int from, int to, const char *path, struct err *err)
 {
     char *piece = malloc(PIECE_BYTES);
     int rc = piece != NULL ? 0 : err_set(err, ERR_NO_MEMORY, "out of memory");
     for (ssize_t n = 1; rc == 0 && n > 0;) {
         n = read(from, piece, PIECE_BYTES);
-        for (ssize_t done = 0; rc == 0 && done < n;) {
-            ssize_t wrote = write(to, piece + done, (size_t)(n - done));
-            if (wrote <= 0)
-                rc = err_errno(err, wrote < 0 ? errno : ENOSPC, "%s can't be written", path);
-            done += wrote;
-        }
+        if (n > 0)
+            rc = write_all(to, piece, (size_t)n, path, err);
         if (n < 0)
             rc = err_errno(err, errno, "what %s is a copy of can't be read", path);
     }
@@ -98,6 +106,13 @@ int backup_copy_file(const char *from, const char *path, struct err *err)
     return rc;
 }
 
+static void say_hash(const XXH3_state_t *state, char hash[BACKUP_HASH_BYTES])
+{
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+    text_to_hex(canonical.digest, sizeof canonical.digest, hash);
+}
+
 int backup_hash_file(const char *path, char hash[BACKUP_HASH_BYTES], uint64_t *bytes, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -114,15 +129,36 @@ int backup_hash_file(const char *path, char hash[BACKUP_HASH_BYTES], uint64_t *b
         else
             (void)XXH3_128bits_update(state, piece, (size_t)n);
     }
-    if (rc == 0) {
-        XXH128_canonical_t canonical;
-        XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
-        text_to_hex(canonical.digest, sizeof canonical.digest, hash);
-    }
+    if (rc == 0)
+        say_hash(state, hash);
     XXH3_freeState(state);
     free(piece);
     if (fd >= 0)
         close(fd);
+    return rc;
+}
+
+int backup_take(struct archive_reader *reader, uint64_t bytes, int fd, char hash[BACKUP_HASH_BYTES],
+                struct err *err)
+{
+    XXH3_state_t *state = XXH3_createState();
+    char *piece = malloc(PIECE_BYTES);
+    int rc = 0;
+    if (state == NULL || piece == NULL || XXH3_128bits_reset(state) != XXH_OK)
+        rc = err_set(err, ERR_NO_MEMORY, "out of memory");
+    for (uint64_t left = bytes; rc == 0 && left > 0;) {
+        size_t n = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+        rc = archive_read(reader, piece, n, err);
+        if (rc == 0 && fd >= 0)
+            rc = write_all(fd, piece, n, "a file of the backup", err);
+        if (rc == 0)
+            (void)XXH3_128bits_update(state, piece, n);
+        left -= n;
+    }
+    if (rc == 0)
+        say_hash(state, hash);
+    XXH3_freeState(state);
+    free(piece);
     return rc;
 }
 

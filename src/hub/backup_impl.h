@@ -24,6 +24,10 @@ MUST_CHECK int backup_make_parents(const char *path, struct err *err);
 MUST_CHECK int backup_copy_file(const char *from, const char *path, struct err *err);
 MUST_CHECK int backup_hash_file(const char *path, char hash[BACKUP_HASH_BYTES], uint64_t *bytes,
                                 struct err *err);
+/* The next bytes of an archive's file, to fd (-1: nowhere). */
+struct archive_reader;
+MUST_CHECK int backup_take(struct archive_reader *reader, uint64_t bytes, int fd,
+                           char hash[BACKUP_HASH_BYTES], struct err *err);
 MUST_CHECK int backup_sync_path(const char *path, int flags, struct err *err);
 MUST_CHECK int backup_sync_dirs(const char *dir, struct err *err); /* and all below */
 

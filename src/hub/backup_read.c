@@ -2,14 +2,17 @@
  *
  * backup_read: checking and restoring one. See backup.h.
  */
+#include "archive.h"
 #include "backup_impl.h"
-
 #include "base/buf.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 enum { MANIFEST_MAX = 64 << 20 };
 
@@ -106,7 +109,7 @@ static int verify_file(const char *dir, const json_t *file, struct err *err)
     return rc;
 }
 
-int backup_verify(const char *dir, json_t **manifest, struct err *err)
+static int verify_directory(const char *dir, json_t **manifest, struct err *err)
 {
     struct buf text;
     buf_init(&text, MANIFEST_MAX);
@@ -125,6 +128,98 @@ int backup_verify(const char *dir, json_t **manifest, struct err *err)
         *manifest = NULL;
     }
     return rc;
+}
+
+/* --- in one file --------------------------------------------------------------------------------------- */
+
+static int take_manifest(struct archive_reader *reader, json_t **manifest, struct err *err)
+{
+    struct tar_entry entry;
+    struct buf text;
+    buf_init(&text, MANIFEST_MAX);
+    int rc = archive_next(reader, &entry, err);
+    if (rc == ERR_END || (rc == 0 && strcmp(entry.name, BACKUP_MANIFEST) != 0))
+        rc = err_set(err, ERR_INVALID, "it begins with no manifest");
+    if (rc == 0 && (entry.bytes > MANIFEST_MAX || buf_reserve(&text, (size_t)entry.bytes) != 0))
+        rc = err_set(err, ERR_LIMIT, "its manifest is too long");
+    if (rc == 0 && entry.bytes > 0)
+        rc = archive_read(reader, text.p, (size_t)entry.bytes, err);
+    if (rc == 0)
+        rc = backup_parse((struct slice){text.p, (size_t)entry.bytes}, manifest, err);
+    buf_fini(&text);
+    return rc;
+}
+
+/* The file that comes next is that one. To fd, unless that is -1. */
+static int take_file(struct archive_reader *reader, const json_t *file, int fd, struct err *err)
+{
+    const char *name = json_string_value(json_object_get(file, "name"));
+    uint64_t bytes = (uint64_t)json_integer_value(json_object_get(file, "bytes"));
+    struct tar_entry entry;
+    char hash[BACKUP_HASH_BYTES];
+    int rc = archive_next(reader, &entry, err);
+    if (rc == ERR_END || (rc == 0 && (strcmp(entry.name, name) != 0 || entry.bytes != bytes)))
+        rc = err_set(err, ERR_CORRUPT, "it lacks %.80s as it was backed up", name);
+    if (rc == 0)
+        rc = backup_take(reader, bytes, fd, hash, err);
+    if (rc == 0 && strcmp(hash, json_string_value(json_object_get(file, "xxh3_128"))) != 0)
+        rc = err_set(err, ERR_CORRUPT, "%.80s is not what was backed up", name);
+    return rc;
+}
+
+static int unpack_file(struct archive_reader *reader, const json_t *file, const char *data, struct err *err)
+{
+    char to[PATH_MAX];
+    if (data == NULL)
+        return take_file(reader, file, -1, err);
+    int rc = backup_path_in(data, json_string_value(json_object_get(file, "name")), to, err);
+    if (rc == 0)
+        rc = backup_make_parents(to, err);
+    int fd = rc == 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    if (rc == 0)
+        rc = fd < 0 ? err_errno(err, errno, "%s can't be made", to) : take_file(reader, file, fd, err);
+    if (rc == 0 && fsync(fd) != 0)
+        rc = err_errno(err, errno, "%s can't be synced", to);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* Reads all of it, into data unless that is NULL. */
+static int unpack(const char *path, const char *data, json_t **manifest, struct err *err)
+{
+    struct archive_reader *reader = NULL;
+    struct tar_entry entry;
+    struct err why = {0};
+    *manifest = NULL;
+    int rc = archive_open(&reader, path, err);
+    if (rc != 0)
+        return rc;
+    rc = take_manifest(reader, manifest, &why);
+    const json_t *files = json_object_get(*manifest, "files");
+    for (size_t i = 0; rc == 0 && i < json_array_size(files); i++)
+        rc = unpack_file(reader, json_array_get(files, i), data, &why);
+    if (rc == 0 && (rc = archive_next(reader, &entry, &why)) == 0)
+        rc = err_set(&why, ERR_INVALID, "it has more than its manifest says");
+    archive_close(&reader);
+    if (rc == ERR_END)
+        return 0;
+    json_decref(*manifest);
+    *manifest = NULL;
+    return err_set(err, rc, "%s: %s", path, why.detail);
+}
+
+/* --- restoring ----------------------------------------------------------------------------------------- */
+
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+int backup_verify(const char *path, json_t **manifest, struct err *err)
+{
+    return is_file(path) ? unpack(path, NULL, manifest, err) : verify_directory(path, manifest, err);
 }
 
 static bool is_empty(DIR *names)
@@ -165,21 +260,39 @@ static int restore_file(const char *dir, const json_t *file, const char *data, s
     return rc != 0 ? rc : backup_copy_file(from, to, err);
 }
 
-int backup_restore(const char *dir, const json_t *manifest, const char *data, struct err *err)
+/* Before hours of work. */
+static int check_room(const char *data, const json_t *files, struct err *err)
 {
-    const json_t *files = json_object_get(manifest, "files"), *last = NULL;
-    int rc = make_empty(data, err);
-    for (size_t i = 0; rc == 0 && i < json_array_size(files); i++) {
+    struct statvfs fs;
+    uint64_t bytes = 0;
+    bool has_account = false;
+    for (size_t i = 0; i < json_array_size(files); i++) {
         const json_t *file = json_array_get(files, i);
-        if (strcmp(json_string_value(json_object_get(file, "name")), "account.db") == 0)
-            last = file;
-        else
-            rc = restore_file(dir, file, data, err);
+        uint64_t more = (uint64_t)json_integer_value(json_object_get(file, "bytes"));
+        bytes = bytes + more >= bytes ? bytes + more : UINT64_MAX;
+        has_account |= strcmp(json_string_value(json_object_get(file, "name")), "account.db") == 0;
     }
-    if (rc == 0 && last == NULL)
-        rc = err_set(err, ERR_CORRUPT, "the backup has no account.db");
+    if (!has_account)
+        return err_set(err, ERR_CORRUPT, "the backup has no account.db");
+    if (statvfs(data, &fs) == 0 && bytes / fs.f_frsize > fs.f_bavail)
+        return err_set(err, ERR_FULL, "%s has no room for it: %llu bytes are needed", data,
+                       (unsigned long long)bytes);
+    return 0;
+}
+
+int backup_restore(const char *path, const json_t *manifest, const char *data, struct err *err)
+{
+    const json_t *files = json_object_get(manifest, "files");
+    json_t *again = NULL;
+    int rc = make_empty(data, err);
     if (rc == 0)
-        rc = restore_file(dir, last, data, err);
+        rc = check_room(data, files, err);
+    if (rc == 0 && is_file(path))
+        rc = unpack(path, data, &again, err);
+    else
+        for (size_t i = 0; rc == 0 && i < json_array_size(files); i++)
+            rc = restore_file(path, json_array_get(files, i), data, err);
+    json_decref(again);
     return rc != 0 ? rc : backup_sync_dirs(data, err);
 }
 

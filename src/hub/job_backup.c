@@ -208,14 +208,14 @@ int job_backup(struct job *job, struct err *err)
     struct saving s = {
         .job = job, .backup = {.check = check, .arg = job}, .paths = job->world->paths, .err = err};
     const char *to = json_string_value(json_object_get(job->arguments, "to"));
-    struct stat st;
     if (to == NULL)
         return err_set(err, ERR_INVALID, "the job doesn't say where to");
-    if (job->resume != NULL && lstat(to, &st) == 0) { /* it was whole when the hub ended */
+    int rc = job->resume != NULL ? backup_was_finished(&s.backup, to, err) : ERR_NOT_FOUND;
+    if (rc == 0) /* when the hub ended */
         (void)json_object_set_new(job->result, "to", json_string(to));
-        return 0;
-    }
-    int rc = backup_begin(&s.backup, to, err);
+    if (rc != ERR_NOT_FOUND)
+        return rc;
+    rc = backup_begin(&s.backup, to, err);
     if (rc != 0)
         return rc;
     json_t *begun = json_pack("{s:b}", "begun", 1);
