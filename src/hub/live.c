@@ -244,7 +244,8 @@ static void begin_check(struct live *live)
         listener->checked = listener->may_stay = true;
         check->listeners[check->count++] = listener;
     }
-    check->running = check->worker_has_it = true;
+    check->running = true;
+    check->worker_has_it = true;
     if (uv_queue_work(live->loop, &check->work, check_all, checked) != 0) {
         check->worker_has_it = false;
         checked(&check->work, UV_ENOMEM);
