@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Long work of the hub: jobs that are listed, cancelled and resumed; what is erased is gone and stays away."""
+import datetime
+import http.client
 import json
 import shutil
 import signal
@@ -9,7 +11,7 @@ import urllib.request
 import pytest
 
 import detector
-from harness import FIXTURE, READ_KEY, TENANT, Hub, PolicyClient, Proxy, request, wait_until
+from harness import FIXTURE, INGEST_KEY, LIMIT_S, READ_KEY, TENANT, Hub, PolicyClient, Proxy, request, wait_until
 
 CANARY = "canary-7731@example.com"
 MANAGE_KEY = "ma_" + "M" * 43
@@ -205,6 +207,49 @@ def test_an_address_leaves_the_store_and_no_rebuild_brings_it_back(place, starte
     duck_hub.ready()
     wait_until(lambda: duck_hub.total("requests") == 700 - canaries, "rebuilt from the journal")
     assert everything(duck_hub) == 0
+
+
+def send_old(hub, count, days, stream="one"):
+    """Lines of a program, of some days ago, of which each seventh names the canary; how many do."""
+    time = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days)).isoformat()
+    lines = [json.dumps({"id": {"source": "shop", "stream": stream, "seq": seq}, "time": time, "protocol_state": "RCPT",
+                         "sender": CANARY if seq % 7 == 0 else "a@shop.example", "recipient": "b@example.com",
+                         "instance": f"{stream}.{seq}"}) for seq in range(1, count + 1)]
+    client = http.client.HTTPConnection("127.0.0.1", hub.http_port, timeout=LIMIT_S)
+    client.request("POST", "/api/v1/ingest", "\n".join(lines) + "\n",
+                   {"Authorization": f"Bearer {INGEST_KEY}", "Content-Type": "application/x-ndjson"})
+    reply = json.loads(client.getresponse().read())
+    client.close()
+    assert reply["accepted"] == count, reply
+    return count // 7
+
+
+def holders(hub, place, name):
+    """The files with the canary in a copy of the hub's data, but for the tombstones'."""
+    copy = place / name
+    shutil.copytree(hub.dir / "data", copy, ignore=shutil.ignore_patterns("*.sock", "lock"))
+    found = [path for path in detector.where(copy, CANARY) if not path.startswith("account.db")]
+    shutil.rmtree(copy)
+    return found
+
+
+def fast_total(hub, days, *where):
+    begin = (datetime.date.today() - datetime.timedelta(days=days)).isoformat()
+    args = [word for one in where for word in ("--where", one)]
+    reply = json.loads(hub.cli("query", "--tenant", TENANT, "--measure", "requests", "--from", begin, "--fast", *args, "--json").stdout)
+    return sum(row["requests"] for row in reply["rows"])
+
+
+def test_an_address_leaves_the_roll_ups_at_once(place, duck_hub):
+    """The canary was rolled; once the job is done it is nowhere, and the hub was not started again for that."""
+    canaries = send_old(duck_hub, 700, days=3)
+    wait_until(lambda: stored(duck_hub) == 700, "stored")
+    wait_until(lambda: any(path.startswith("store/rollups") for path in holders(duck_hub, place, "before")), "rolled", 2 * LIMIT_S)
+    assert fast_total(duck_hub, 5) == 700 and fast_total(duck_hub, 5, "sender=" + CANARY) == canaries
+    done = json.loads(duck_hub.cli("erase", "--tenant", TENANT, "--address", CANARY, "--json").stdout)
+    assert done["state"] == "done", done
+    assert holders(duck_hub, place, "after") == []
+    assert fast_total(duck_hub, 5) == 700 - canaries and fast_total(duck_hub, 5, "sender=" + CANARY) == 0
 
 
 def test_history_is_classified_anew(place, started, duck_hub):

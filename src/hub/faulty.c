@@ -142,6 +142,12 @@ static int faulty_rewrite_part(struct store *s, uint64_t id, const struct store_
     return store_rewrite_part(s->inner, id, how, cancelled, progress, arg, err);
 }
 
+static int faulty_sweep(struct store *s, const struct store_rewrite *how, const atomic_bool *cancelled,
+                        struct err *err)
+{
+    return store_sweep(s->inner, how, cancelled, err);
+}
+
 static int faulty_verify(struct store *s,
                          int (*found)(void *arg, const char *part, const char *what, bool good), void *arg,
                          struct err *err)
@@ -193,6 +199,7 @@ static const struct store_engine faulty_engine = {
     .close_part = faulty_close_part,
     .parts = faulty_parts,
     .rewrite_part = faulty_rewrite_part,
+    .sweep = faulty_sweep,
     .files = faulty_files,
     .verify = faulty_verify,
     .query = faulty_query,

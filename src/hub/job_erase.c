@@ -7,6 +7,7 @@
  *   2. the receiver seals the journal's segment
  *   3. each sealed segment is scrubbed, then the quarantines
  *   4. parts of the store that hold rows from before the moment are written anew
+ *   5. the roll-ups are written anew, without what was rolled of them
  *
  * Arguments: {"tombstone": id}; resume: {"segment": last one scrubbed, "part": last one written anew}.
  */
@@ -90,6 +91,8 @@ static int erase_rows(struct erasing *e)
     }
     const struct store_rewrite how = {.erasures = erasures, .erasure_count = count};
     int rc = job_rewrite(e->job, may_hold, &latest_us, &how, &e->parts, e->err);
+    if (rc == 0)
+        rc = job_sweep(e->job, &how, e->err);
     free(erasures);
     return rc;
 }

@@ -87,6 +87,18 @@ int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_pa
     return rc;
 }
 
+int job_sweep(struct job *job, const struct store_rewrite *how, struct err *err)
+{
+    struct store *store;
+    struct loader *loader;
+    int rc = job_store(job, &store, &loader, err);
+    if (rc != 0)
+        return rc;
+    while ((rc = store_sweep(store, how, job->cancelled, err)) == ERR_BUSY && job_check(job, NULL) == 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000}, NULL);
+    return rc == ERR_BUSY ? job_check(job, err) : rc;
+}
+
 /* On the store's thread. */
 static int close_part(void *arg, struct store *store, struct err *err)
 {

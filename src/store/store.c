@@ -81,6 +81,12 @@ int store_rewrite_part(struct store *store, uint64_t id, const struct store_rewr
     return engine_of(store)->rewrite_part(store, id, how, cancelled, progress, arg, err);
 }
 
+int store_sweep(struct store *store, const struct store_rewrite *how, const atomic_bool *cancelled,
+                struct err *err)
+{
+    return engine_of(store)->sweep(store, how, cancelled, err);
+}
+
 int store_files(struct store *store, int (*each)(void *arg, const char *path, struct err *err), void *arg,
                 struct err *err)
 {

@@ -102,6 +102,8 @@ struct store_engine {
     int (*rewrite_part)(struct store *store, uint64_t id, const struct store_rewrite *how,
                         const atomic_bool *cancelled,
                         void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg, struct err *err);
+    int (*sweep)(struct store *store, const struct store_rewrite *how, const atomic_bool *cancelled,
+                 struct err *err);
     int (*files)(struct store *store, int (*each)(void *arg, const char *path, struct err *err), void *arg,
                  struct err *err);
     int (*verify)(struct store *store, int (*found)(void *arg, const char *part, const char *what, bool good),
@@ -164,6 +166,14 @@ MUST_CHECK int store_rewrite_part(struct store *store, uint64_t id, const struct
                                   const atomic_bool *cancelled,
                                   void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
                                   struct err *err);
+/* Takes out of the roll-ups, and out of their files, what parts have no more: figures that rewriting made
+ * untrue, those of values that `how` (NULL: nothing) erases, and periods that are older than it keeps (kinds
+ * HOURLY and DAILY). What is rolled again meanwhile answers from the events. Questions may have to wait for a
+ * moment. Takes the calling thread, which must not be the writer's. ERR_CANCELLED and ERR_BUSY (try again):
+ * nothing has changed; ERR_FULL. */
+MUST_CHECK int store_sweep(struct store *store, const struct store_rewrite *how, const atomic_bool *cancelled,
+                           struct err *err);
+
 /* Writer's thread, when nothing is appended: closes the open part, then calls each() with the path of every
  * file that the store needs, none of which is written again: removed or replaced by another at most. For
  * backups. Errors as store_close_part; what each() answers ends it. */

@@ -10,6 +10,7 @@
 #include "store/duckdb/rewrite.h"
 #include "store/duckdb/rolled.h"
 #include "store/duckdb/roller.h"
+#include "store/duckdb/sweep.h"
 #include "store/duckdb/verify.h"
 #include "store/duckdb/writer.h"
 #include "store/engines.h"
@@ -35,6 +36,7 @@ struct store {
     struct store_cursor cursor, checkpointed, until;
     bool gap;
     atomic_bool rewriting;
+    atomic_bool lost; /* the roll-ups are not attached any more: the writer is to open everything again */
     atomic_uint_least64_t commits, rollbacks, queries, query_errors;
 };
 
@@ -83,7 +85,8 @@ static int open_files(struct store *store, struct err *err)
 static int reopen(struct store *store, struct err *err)
 {
     log_warning("store: %s is opened again after a fatal error", store->instance.dir);
-    pool_pause(&store->pool);
+    if (!store->broken) /* else it is paused already */
+        pool_pause(&store->pool);
     writer_close(&store->writer);
     shut_files(store, false);
     store->broken = true;
@@ -130,7 +133,7 @@ static int after_failure(struct store *store, int rc, struct err *err)
 /* Opens broken files again. When that cost commits the caller has to go back to the cursor first. */
 static int mend(struct store *store, struct err *err)
 {
-    if (!store->broken)
+    if (!atomic_exchange(&store->lost, false) && !store->broken)
         return 0;
     struct store_cursor before = store->cursor;
     int rc = reopen(store, err);
@@ -339,15 +342,13 @@ static int duck_parts(struct store *store, int (*each)(void *arg, const struct s
     return rc;
 }
 
-/* What was rolled of rows that a rewriting takes away or changes is rolled again: before it, for a kill in
- * between, and after it. What goes because it is old stays in the roll-ups. */
+/* What was rolled of rows that a rewriting takes away or changes is rolled again. What goes because it is old
+ * stays in the roll-ups. */
 static int mark_rewritten(struct store *store, uint64_t id, const struct store_rewrite *how, struct err *err)
 {
     struct store_part *parts;
     struct pool_slot *slot;
     size_t count;
-    if (how == NULL || (how->erasure_count == 0 && how->reclassify_tenant == 0))
-        return 0;
     int rc = parts_copy(&store->parts, &parts, &count, err);
     if (rc != 0)
         return rc;
@@ -355,16 +356,12 @@ static int mark_rewritten(struct store *store, uint64_t id, const struct store_r
     if (rc != 0)
         goto out;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        if (parts[i].id != id)
+        struct part named;
+        if (parts[i].id != id || parts[i].open)
             continue;
-        for (size_t k = 0; rc == 0 && k < how->erasure_count; k++)
-            rc =
-                rolled_mark(slot->connection, how->erasures[k].tenant, parts[i].min_ts, parts[i].max_ts, err);
-        if (rc == 0 && how->reclassify_tenant != 0)
-            rc = rolled_mark(slot->connection, how->reclassify_tenant, parts[i].min_ts, parts[i].max_ts, err);
+        part_init(&named, store->instance.dir, &parts[i]);
+        rc = rolled_mark(slot->connection, named.name, how, err);
     }
-    if (rc == 0 && how->erasure_count > 0)
-        rc = rolled_spoil(&store->parts, err);
     pool_give(&store->pool, slot);
 out:
     free(parts);
@@ -376,13 +373,31 @@ static int duck_rewrite_part(struct store *store, uint64_t id, const struct stor
                              void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
                              struct err *err)
 {
+    bool marks = how != NULL && (how->erasure_count > 0 || how->reclassify_tenant != 0);
+    int rc = 0;
     if (atomic_exchange(&store->rewriting, true))
         return err_set(err, ERR_BUSY, "another part is being rewritten; try again");
-    int rc = mark_rewritten(store, id, how, err);
+    if (marks) {
+        roller_hold(&store->roller);
+        rc = mark_rewritten(store, id, how, err);
+    }
     if (rc == 0)
         rc = rewrite(&store->parts, store->instance.memory_bytes, id, how, cancelled, progress, arg, err);
-    if (rc == 0)
-        rc = mark_rewritten(store, id, how, err);
+    if (marks)
+        roller_release(&store->roller);
+    atomic_store(&store->rewriting, false);
+    return rc;
+}
+
+static int duck_sweep(struct store *store, const struct store_rewrite *how, const atomic_bool *cancelled,
+                      struct err *err)
+{
+    bool lost = false;
+    if (atomic_exchange(&store->rewriting, true))
+        return err_set(err, ERR_BUSY, "a part is being rewritten; try again");
+    int rc = sweep(&store->roller, how, cancelled, &lost, err);
+    if (lost)
+        atomic_store(&store->lost, true);
     atomic_store(&store->rewriting, false);
     return rc;
 }
@@ -546,6 +561,7 @@ const struct store_engine duckdb_engine = {
     .close_part = duck_close_part,
     .parts = duck_parts,
     .rewrite_part = duck_rewrite_part,
+    .sweep = duck_sweep,
     .files = duck_files,
     .verify = duck_verify,
     .query = duck_query,

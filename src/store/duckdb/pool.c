@@ -106,7 +106,7 @@ void pool_close(struct pool *pool)
 
 static struct pool_slot *free_slot(struct pool *pool)
 {
-    for (uint32_t i = 0; !pool->paused && i < pool->slots_count; i++)
+    for (uint32_t i = 0; pool->paused == 0 && i < pool->slots_count; i++)
         if (!pool->slots[i].busy)
             return &pool->slots[i];
     return NULL;
@@ -165,7 +165,7 @@ static int refuse(const struct pool *pool, uint32_t tenant, const atomic_bool *w
 {
     if (is_wished(wish))
         return err_set(err, ERR_CANCELLED, "the question was cancelled before it began");
-    if (pool->paused)
+    if (pool->paused > 0)
         return err_set(err, ERR_BUSY, "the store is busy with itself; ask again");
     if (!may_run(pool, tenant))
         return err_set(err, ERR_BUSY, "%u questions of this tenant are being answered already; ask again",
@@ -225,7 +225,7 @@ int pool_take_own(struct pool *pool, int64_t timeout_us, struct pool_slot **out,
     struct pool_slot *slot = &pool->slots[pool->slots_count];
     int rc = 0;
     (void)pthread_mutex_lock(&pool->mutex);
-    if (pool->paused || slot->busy)
+    if (pool->paused > 0 || slot->busy)
         rc = err_set(err, ERR_BUSY, "the store is busy with itself; ask again");
     else if (slot->connection == NULL)
         rc = instance_connect(pool->instance, &slot->connection, err);
@@ -300,7 +300,7 @@ void pool_interrupt(struct pool *pool)
 static void keep_out(struct pool *pool, bool cancel)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    pool->paused = true;
+    pool->paused++;
     if (cancel)
         cancel_all(pool);
     while (pool->busy_count > 0)
@@ -322,7 +322,7 @@ void pool_drain(struct pool *pool)
 void pool_resume(struct pool *pool)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    pool->paused = false;
+    pool->paused--;
     signal_change(pool);
     (void)pthread_mutex_unlock(&pool->mutex);
 }

@@ -8,10 +8,7 @@
 #include "base/log.h"
 #include "store/duckdb/fault.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 
 static const char cube_columns[] = "tenant UINTEGER NOT NULL, start TIMESTAMP NOT NULL, cube UTINYINT NOT "
                                    "NULL, text VARCHAR, "
@@ -51,14 +48,29 @@ static int run_and_end(duckdb_connection connection, struct buf *sql, int rc, st
     return rc;
 }
 
+static int add_tables(struct buf *sql, const char *catalog)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof tables / sizeof *tables; i++)
+        rc = buf_addf(sql, "DROP TABLE IF EXISTS %s.%s; CREATE TABLE %s.%s (%s); ", catalog, tables[i],
+                      catalog, tables[i], columns_of(i));
+    return rc;
+}
+
+int rolled_create(duckdb_connection connection, const char *catalog, struct err *err)
+{
+    struct buf sql;
+    buf_init(&sql, 64 * 1024);
+    return run_and_end(connection, &sql, add_tables(&sql, catalog), err);
+}
+
 static int create(duckdb_connection connection, const struct snapshot *snapshot, struct err *err)
 {
     struct buf sql;
     buf_init(&sql, 256 * 1024);
     int rc = buf_addf(&sql, "BEGIN; ");
-    for (size_t i = 0; rc == 0 && i < sizeof tables / sizeof *tables; i++)
-        rc = buf_addf(&sql, "DROP TABLE IF EXISTS " ROLLED_IN "%s; CREATE TABLE " ROLLED_IN "%s (%s); ",
-                      tables[i], tables[i], columns_of(i));
+    if (rc == 0)
+        rc = add_tables(&sql, ROLLED_CATALOG);
     for (size_t i = 0; rc == 0 && i < 2 * snapshot->count; i++)
         rc = buf_addf(&sql,
                       "INSERT INTO " ROLLED_IN
@@ -98,43 +110,19 @@ static int look(duckdb_connection connection)
     return run_and_end(connection, &sql, rc, NULL);
 }
 
-static void path_of(const struct parts *parts, char out[PATH_MAX])
+void rolled_path(const struct parts *parts, char out[PATH_MAX])
 {
     (void)snprintf(out, PATH_MAX, "%s/" ROLLED_CATALOG ".duckdb", parts->instance->dir);
 }
 
-static void spoilt_path(const struct parts *parts, char out[PATH_MAX])
-{
-    (void)snprintf(out, PATH_MAX, "%s/" ROLLED_CATALOG ".spoilt", parts->instance->dir);
-}
-
-int rolled_spoil(const struct parts *parts, struct err *err)
-{
-    char path[PATH_MAX];
-    spoilt_path(parts, path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || close(fd) != 0)
-        return err_errno(err, errno, "%s can't be made", path);
-    return 0;
-}
-
-static void remove_spoilt(const struct parts *parts, const char *path)
-{
-    char spoilt[PATH_MAX];
-    spoilt_path(parts, spoilt);
-    if (access(spoilt, F_OK) != 0)
-        return;
-    part_unlink(path);
-    (void)unlink(spoilt);
-}
-
 int rolled_attach(struct parts *parts, duckdb_connection connection, struct err *err)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], unfinished[PATH_MAX + 8];
     bool fatal = false;
     struct snapshot snapshot;
-    path_of(parts, path);
-    remove_spoilt(parts, path);
+    rolled_path(parts, path);
+    (void)snprintf(unfinished, sizeof unfinished, "%s.tmp", path);
+    part_unlink(unfinished);
     int rc = part_attach(path, ROLLED_CATALOG, false, connection, &fatal, err);
     if (rc == ERR_ENGINE) {
         log_warning("store: %s is damaged; roll-ups are made anew (%s)", path, err_detail(err));
@@ -160,20 +148,36 @@ void rolled_checkpoint(duckdb_connection connection)
 uint64_t rolled_bytes(const struct parts *parts)
 {
     char path[PATH_MAX];
-    path_of(parts, path);
+    rolled_path(parts, path);
     return part_bytes(path);
 }
 
-int rolled_mark(duckdb_connection connection, uint32_t tenant, int64_t from, int64_t to, struct err *err)
+/* Each once: they come grouped by tenant. */
+static int add_tenants(struct buf *sql, const struct store_rewrite *how)
+{
+    int rc = buf_addf(sql, "%u", how->reclassify_tenant);
+    for (size_t i = 0; rc == 0 && i < how->erasure_count; i++)
+        if (i == 0 || how->erasures[i].tenant != how->erasures[i - 1].tenant)
+            rc = buf_addf(sql, ", %u", how->erasures[i].tenant);
+    return rc;
+}
+
+int rolled_mark(duckdb_connection connection, const char *part, const struct store_rewrite *how,
+                struct err *err)
 {
     struct buf sql;
-    buf_init(&sql, 4096);
-    int rc = buf_addf(
-        &sql,
-        "INSERT INTO " ROLLED_IN "unrolled SELECT daily, tenant, start FROM " ROLLED_IN
-        "rolled_periods WHERE tenant = %u "
-        "AND start >= make_timestamp(%lld) - CASE WHEN daily THEN INTERVAL 25 HOUR ELSE INTERVAL 2 HOUR END "
-        "AND start < make_timestamp(%lld)",
-        tenant, (long long)from, (long long)(to + QUERY_MESSAGE_US));
+    buf_init(&sql, 64 << 20);
+    int rc = buf_addf(&sql,
+                      "INSERT INTO " ROLLED_IN "unrolled SELECT daily, tenant, start FROM " ROLLED_IN
+                      "rolled_periods JOIN (SELECT tenant, min(ts) AS first, max(ts) AS last FROM %s.events "
+                      "WHERE tenant IN (",
+                      part);
+    if (rc == 0)
+        rc = add_tenants(&sql, how);
+    if (rc == 0)
+        rc = buf_addf(&sql,
+                      ") GROUP BY tenant) USING (tenant) WHERE start > first - CASE WHEN daily THEN INTERVAL "
+                      "24 HOUR ELSE INTERVAL 1 HOUR END AND start <= last + to_microseconds(%lld)",
+                      (long long)QUERY_MESSAGE_US);
     return run_and_end(connection, &sql, rc, err);
 }

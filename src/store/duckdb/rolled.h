@@ -23,16 +23,17 @@
  * the parts have. ERR_MORE: it was damaged, and is gone now: open everything again. ERR_DENIED, ERR_FULL,
  * ERR_IO, ERR_ENGINE. */
 MUST_CHECK int rolled_attach(struct parts *parts, duckdb_connection connection, struct err *err);
+/* Its tables, empty, in another file that is attached under that name. */
+MUST_CHECK int rolled_create(duckdb_connection connection, const char *catalog, struct err *err);
+void rolled_path(const struct parts *parts, char out[PATH_MAX]);
 void rolled_checkpoint(duckdb_connection connection); /* where that works */
 uint64_t rolled_bytes(const struct parts *parts);     /* on disk */
 
-/* A tenant's rows with ts between from and to change otherwise than by the writer (erased, classified anew):
- * what was rolled of them is rolled again. Once before the change, for a kill in between, and once after it.
- */
-MUST_CHECK int rolled_mark(duckdb_connection connection, uint32_t tenant, int64_t from, int64_t to,
+/* A part's rows change otherwise than by the writer (erased, classified anew): what was rolled of the tenants
+ * concerned, from their first row in it to their last, is rolled again. What was rolled before it stays: its
+ * events may be gone because they were old. Before the change, and nothing is rolled meanwhile
+ * (roller_hold): so a kill leaves the mark, or what was rolled of the rows that are there. */
+MUST_CHECK int rolled_mark(duckdb_connection connection, const char *part, const struct store_rewrite *how,
                            struct err *err);
-
-/* Something was erased: its bytes may stay in the file, which is made anew at the next start. ERR_IO. */
-MUST_CHECK int rolled_spoil(const struct parts *parts, struct err *err);
 
 #endif

@@ -51,6 +51,16 @@ int roller_run(struct roller *roller, int64_t now_us, struct err *err)
     return rc;
 }
 
+void roller_hold(struct roller *roller)
+{
+    (void)pthread_mutex_lock(&roller->working);
+}
+
+void roller_release(struct roller *roller)
+{
+    (void)pthread_mutex_unlock(&roller->working);
+}
+
 /* True when it is to stop. */
 static bool rest(struct roller *roller, int64_t us)
 {

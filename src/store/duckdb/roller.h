@@ -27,4 +27,8 @@ void roller_close(struct roller *roller); /* ends what it does; safe on zeroed m
 /* Rolls, on the caller's thread, all that was over at now_us, however quiet it is. Any thread. */
 MUST_CHECK int roller_run(struct roller *roller, int64_t now_us, struct err *err);
 
+/* Between these two nothing is rolled. The same thread for both, and it may take a while. */
+void roller_hold(struct roller *roller);
+void roller_release(struct roller *roller);
+
 #endif

@@ -174,6 +174,16 @@ static int null_rewrite_part(struct store *store, uint64_t id, const struct stor
     return err_set(err, ERR_NOT_FOUND, "the store has no part %" PRIu64, id);
 }
 
+static int null_sweep(struct store *store, const struct store_rewrite *how, const atomic_bool *cancelled,
+                      struct err *err)
+{
+    (void)store;
+    (void)how;
+    (void)cancelled;
+    (void)err;
+    return 0;
+}
+
 static int null_files(struct store *store, int (*each)(void *arg, const char *path, struct err *err),
                       void *arg, struct err *err)
 {
@@ -301,6 +311,7 @@ const struct store_engine null_engine = {
     .close_part = null_close_part,
     .parts = null_parts,
     .rewrite_part = null_rewrite_part,
+    .sweep = null_sweep,
     .files = null_files,
     .verify = null_verify,
     .query = null_query,
