@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Long work of the hub: jobs that are listed, cancelled and resumed; what is erased is gone and stays away."""
+import contextlib
 import datetime
 import http.client
 import json
 import shutil
 import signal
+import sqlite3
 import urllib.error
 import urllib.request
 
@@ -264,6 +266,50 @@ def test_history_is_classified_anew(place, started, duck_hub):
     assert done["state"] == "done" and done["result"]["parts"] == 1, done
     after = {row["direction"]: row["requests"] for row in duck_hub.query("requests", by=["direction"])}
     assert after.get("in", 0) > 80 and sum(after.values()) == 100, after
+
+
+def test_retention_really_removes(place, duck_hub):
+    """Events go and their roll-ups stay; then those go, and lines of the audit: from answers, and from the files."""
+    send_old(duck_hub, 70, days=40)
+    send_old(duck_hub, 30, days=3, stream="later")
+    wait_until(lambda: stored(duck_hub) == 100, "stored")
+    wait_until(lambda: any(path.startswith("store/rollups") for path in holders(duck_hub, place, "before")), "rolled", 2 * LIMIT_S)
+    wait_until(lambda: fast_total(duck_hub, 60) == 100, "all of it")
+    exact = ["query", "--tenant", TENANT, "--measure", "requests", "--from", "1970-01-02", "--json"]
+    duck_hub.stop()
+    with contextlib.closing(sqlite3.connect(duck_hub.dir / "data" / "account.db")) as account, account:
+        account.execute("INSERT INTO audit (at_us, tenant, actor, action, detail) SELECT at_us - 40 * 86400000000, 1, actor, action, "
+                        "'an old-line-4711' FROM audit LIMIT 1")
+    duck_hub.start()
+    duck_hub.ready()
+    assert detector.where(duck_hub.dir / "data", "old-line-4711")
+
+    def keep(*kinds):
+        for kind in kinds:
+            duck_hub.cli("retention", "set", "--tenant", TENANT, "--kind", kind, "--keep", "20d")
+        done = json.loads(duck_hub.cli("retention", "apply", "--json").stdout)
+        assert done["state"] == "done", done
+        return done["result"]
+
+    def in_store(name):
+        return [path for path in holders(duck_hub, place, name) if path.startswith("store/")]
+
+    done = keep("events")
+    assert done["parts"] == 1 and done["audit_lines"] == 0, done
+    assert json.loads(duck_hub.cli(*exact).stdout)["rows"][0]["requests"] == 30
+    assert fast_total(duck_hub, 60) == 100
+    assert any(path.startswith("store/rollups") for path in in_store("events gone"))
+    # What is of three days ago has the canary, too: it goes with an erasure, and with it all that is left of the name.
+    duck_hub.cli("erase", "--tenant", TENANT, "--address", CANARY)
+    assert in_store("erased") == []
+    gone = 30 // 7
+    wait_until(lambda: fast_total(duck_hub, 60) == 100 - gone, "sums of days whose events are gone stay")
+    done = keep("hourly", "daily", "audit")
+    assert done["parts"] == 0 and done["audit_lines"] == 1, done
+    assert fast_total(duck_hub, 60) == 30 - gone
+    assert json.loads(duck_hub.cli(*exact).stdout)["rows"][0]["requests"] == 30 - gone
+    duck_hub.stop()
+    assert detector.where(duck_hub.dir / "data", "old-line-4711") == []
 
 
 def test_what_is_too_old_goes(place, started, duck_hub):

@@ -38,12 +38,11 @@ int retention_list(struct api_call *call)
     return call_reply_failed(call, rc != 0 ? rc : call_rows_end(call));
 }
 
-/* What a job lets go of by now. */
 static int read_kind(const char *name, enum retention_kind *out, struct err *err)
 {
-    if (account_retention_kind_parse(name, out) == 0 && (*out == RETENTION_EVENTS || *out == RETENTION_AUDIT))
-        return 0;
-    return err_set(err, ERR_INVALID, "the kind must be 'events' or 'audit'");
+    return account_retention_kind_parse(name, out) == 0
+               ? 0
+               : err_set(err, ERR_INVALID, "the kind must be 'events', 'hourly', 'daily' or 'audit'");
 }
 
 static int set_one(struct api_call *call, const struct field *item)

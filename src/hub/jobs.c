@@ -242,7 +242,8 @@ static int note_any(void *arg, const struct account_retention *retention)
 static bool has_retention(struct jobs *jobs)
 {
     const struct hub_config *settings = jobs->options.settings;
-    bool any = settings->keep_events > 0 || settings->keep_audit > 0;
+    bool any = settings->keep_events > 0 || settings->keep_hourly > 0 || settings->keep_daily > 0 ||
+               settings->keep_audit > 0;
     return any || (account_retention_list(jobs->account, 0, note_any, &any, NULL) == 0 && any);
 }
 

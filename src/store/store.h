@@ -70,6 +70,7 @@ struct store_rewrite {
     size_t erasure_count;
     const struct store_keep *keeps;
     size_t keep_count;
+    bool only_old;              /* store_sweep: nothing is written when nothing is too old */
     uint32_t reclassify_tenant; /* 0: none. Its rows get their direction and rule_version anew: */
     int (*classify)(void *arg, struct event *event); /* from tenant, client_address, sasl_username (some text,
                                                         when there was one) and recipient_domain */

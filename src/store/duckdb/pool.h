@@ -38,7 +38,7 @@ struct pool {
     pthread_cond_t changed; /* a slot became free, executing or cancelled, or the pool stops */
     pthread_t watchdog;
     bool started, stopping;
-    unsigned paused; /* by so many */
+    unsigned paused;      /* by so many */
     uint32_t slots_count; /* of questions */
     uint32_t busy_count, per_tenant;
     struct pool_waiter *waiters; /* the first that came first */

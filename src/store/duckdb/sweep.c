@@ -130,16 +130,32 @@ static int note_peopled(const struct sweeping *s, duckdb_connection connection)
 
 /* --- the copy ------------------------------------------------------------------------------------------ */
 
+#define SINCE                                                                                                \
+    "coalesce((SELECT max(since) FROM temp.swept_kept k WHERE k.daily = p.daily AND k.tenant = p.tenant), "  \
+    "(SELECT max(since) FROM temp.swept_kept k WHERE k.daily = p.daily AND k.tenant = 0), "                  \
+    "make_timestamp(0))"
+
+/* Is anything too old? */
+static int look_for_old(const struct sweeping *s, duckdb_connection connection, bool *any)
+{
+    duckdb_result result = {0};
+    static const char sql[] = "SELECT count(*) FROM " ROLLED_IN "rolled_periods p WHERE p.start < " SINCE;
+    int rc = 0;
+    if (duckdb_query(connection, sql, &result) != DuckDBSuccess)
+        rc = fault_set(s->err, duckdb_result_error_type(&result), "duckdb", duckdb_result_error(&result));
+    else
+        *any = duckdb_value_int64(&result, 0, 0) > 0;
+    duckdb_destroy_result(&result);
+    return rc;
+}
+
 static const char choose_stays[] =
     "CREATE OR REPLACE TEMP TABLE swept_stays AS SELECT daily, tenant, start, EXISTS (SELECT 1 FROM "
     "(SELECT DISTINCT f.daily, q.tenant, CASE WHEN f.daily THEN date_trunc('day', q.start) ELSE q.start END "
     "AS start FROM temp.swept_peopled q, (VALUES (true), (false)) f(daily)) q WHERE q.daily = p.daily AND "
     "q.tenant = p.tenant AND q.start = p.start) AS peopled FROM " ROLLED_IN "rolled_periods p "
     "WHERE NOT EXISTS (SELECT 1 FROM " ROLLED_IN "unrolled u WHERE u.daily = p.daily AND u.tenant = p.tenant "
-    "AND u.start = p.start) AND p.start >= coalesce("
-    "(SELECT max(since) FROM temp.swept_kept k WHERE k.daily = p.daily AND k.tenant = p.tenant), "
-    "(SELECT max(since) FROM temp.swept_kept k WHERE k.daily = p.daily AND k.tenant = 0), "
-    "make_timestamp(0)); "
+    "AND u.start = p.start) AND p.start >= " SINCE "; "
     "DELETE FROM temp.swept_stays s WHERE NOT peopled AND EXISTS (SELECT 1 FROM temp.swept_erased e WHERE "
     "e.address = '' AND e.tenant = s.tenant AND s.start < e.before); "
     "DELETE FROM temp.swept_erased WHERE address = '';";
@@ -170,8 +186,6 @@ static int copy_with(const struct sweeping *s, duckdb_connection connection)
     if (rc == 0)
         rc = note_erasures(s, connection);
     if (rc == 0)
-        rc = note_keeps(s, connection);
-    if (rc == 0)
         rc = note_peopled(s, connection);
     if (rc == 0)
         rc = fault_run(connection, choose_stays, NULL, s->err);
@@ -180,7 +194,8 @@ static int copy_with(const struct sweeping *s, duckdb_connection connection)
     return rc;
 }
 
-static int copy(const struct sweeping *s)
+/* *any: there was something to do, and it is done. */
+static int copy(const struct sweeping *s, bool *any)
 {
     struct pool_slot *slot;
     struct pool *pool = s->roller->pool;
@@ -188,7 +203,14 @@ static int copy(const struct sweeping *s)
     if (rc != 0)
         return rc;
     pool_begin(pool, slot);
-    rc = copy_with(s, slot->connection);
+    *any = !s->how->only_old;
+    rc = note_keeps(s, slot->connection);
+    if (rc == 0 && !*any)
+        rc = look_for_old(s, slot->connection, any);
+    if (rc == 0 && *any)
+        rc = check_room(s);
+    if (rc == 0 && *any)
+        rc = copy_with(s, slot->connection);
     pool_end(pool, slot);
     if (rc != 0)
         duckdb_disconnect(&slot->connection); /* with what it began */
@@ -273,16 +295,14 @@ int sweep(struct roller *roller, const struct store_rewrite *how, const atomic_b
                          .cancelled = cancelled,
                          .lost = lost,
                          .err = &own};
+    bool any = false;
     *lost = false;
     rolled_path(s.parts, s.path);
     (void)snprintf(s.temporary, sizeof s.temporary, "%s.tmp", s.path);
     roller_hold(roller);
-    int rc = check_room(&s);
-    if (rc == 0) {
-        part_unlink(s.temporary);
-        rc = copy(&s);
-    }
-    if (rc == 0)
+    part_unlink(s.temporary);
+    int rc = copy(&s, &any);
+    if (rc == 0 && any)
         rc = switch_files(&s);
     if (rc != 0)
         give_up(&s);
