@@ -9,21 +9,24 @@ import signal
 import sqlite3
 import urllib.error
 import urllib.request
+import uuid
 
 import pytest
 
 import detector
 from harness import FIXTURE, INGEST_KEY, LIMIT_S, READ_KEY, TENANT, Hub, PolicyClient, Proxy, request, wait_until
+from webapi import Browser
 
 CANARY = "canary-7731@example.com"
 MANAGE_KEY = "ma_" + "M" * 43
 
 
-def api(hub, method, path, body=None, key=MANAGE_KEY):
+def api(hub, method, path, body=None, key=MANAGE_KEY, fields=None):
     """(status, document) of one request."""
     call = urllib.request.Request(f"http://127.0.0.1:{hub.http_port}/api/v1{path}", method=method,
                                   data=None if body is None else json.dumps(body).encode(),
-                                  headers={"Authorization": "Bearer " + key, "Content-Type": "application/json"})
+                                  headers={"Authorization": "Bearer " + key, "Content-Type": "application/json",
+                                           **(fields or {})})
     try:
         with urllib.request.urlopen(call, timeout=30) as reply:
             return reply.status, json.loads(reply.read())
@@ -169,6 +172,25 @@ def test_whose_jobs(null_hub):
         assert got == status and says in document["detail"], (body, got, document)
     assert api(null_hub, "POST", "/jobs", {"kind": "erase", "address": "x@y"}, key=READ_KEY)[0] == 403
     assert api(null_hub, "DELETE", "/tombstones/1")[0] == 403
+
+
+def test_a_job_that_is_asked_for_twice_is_one(null_hub):
+    once = {"Idempotency-Key": str(uuid.uuid4())}
+    body = {"kind": "erase", "address": "x@y.example"}
+    status, made = api(null_hub, "POST", "/jobs", body, fields=once)
+    wait_until(lambda: job(null_hub, made["id"])["state"] == "done", "erased")
+    assert (status, api(null_hub, "POST", "/jobs", body, fields=once)) == (202, (202, made))
+    assert len(jobs(null_hub)) == len(api(null_hub, "GET", "/tombstones")[1]["rows"]) == 1
+    assert api(null_hub, "POST", "/jobs", {**body, "address": "z@y.example"}, fields=once)[0] == 422
+    assert api(null_hub, "POST", "/jobs", body)[1]["id"] != made["id"]
+    admin = Browser(null_hub)
+    assert admin.login("admin", null_hub.cli("user", "reset").stdout.strip()).status == 201
+    once, body = {"Idempotency-Key": str(uuid.uuid4())}, {"tenant": TENANT, "kind": "daily", "keep": "900d"}
+    assert admin.call("POST", "/api/v1/retention", body, once).status == 201
+    null_hub.cli("retention", "unset", "--tenant", TENANT, "--kind", "daily")
+    replayed = admin.call("POST", "/api/v1/retention", body, once)
+    assert replayed.status == 201 and replayed.fields["idempotency-replayed"] == "true"
+    assert json.loads(null_hub.cli("retention", "list", "--json").stdout)["rows"] == []
 
 
 def everything(hub):
