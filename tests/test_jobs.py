@@ -4,9 +4,11 @@ import contextlib
 import datetime
 import http.client
 import json
+import random
 import shutil
 import signal
 import sqlite3
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -257,11 +259,14 @@ def holders(hub, place, name):
     return found
 
 
-def fast_total(hub, days, *where):
+def fast(hub, days, *where):
     begin = (datetime.date.today() - datetime.timedelta(days=days)).isoformat()
     args = [word for one in where for word in ("--where", one)]
-    reply = json.loads(hub.cli("query", "--tenant", TENANT, "--measure", "requests", "--from", begin, "--fast", *args, "--json").stdout)
-    return sum(row["requests"] for row in reply["rows"])
+    return json.loads(hub.cli("query", "--tenant", TENANT, "--measure", "requests", "--from", begin, "--fast", *args, "--json").stdout)
+
+
+def fast_total(hub, days, *where):
+    return sum(row["requests"] for row in fast(hub, days, *where)["rows"])
 
 
 def test_an_address_leaves_the_roll_ups_at_once(place, duck_hub):
@@ -332,6 +337,69 @@ def test_retention_really_removes(place, duck_hub):
     assert json.loads(duck_hub.cli(*exact).stdout)["rows"][0]["requests"] == 30 - gone
     duck_hub.stop()
     assert detector.where(duck_hub.dir / "data", "old-line-4711") == []
+
+
+def api_order(hub):
+    admin = Browser(hub)
+    assert admin.login("admin", hub.cli("user", "reset").stdout.strip()).status == 201
+    assert admin.call("POST", "/api/v1/jobs", {"kind": "order"}).status == 202
+
+
+def figures(hub):
+    """What is stored, by everything that these jobs may change."""
+    rows = hub.query("requests,messages,recipients,bytes", by=["direction", "sender"], limit=1000)
+    return sorted(json.dumps(row, sort_keys=True) for row in rows)
+
+
+def kill_within(hub, started_by, seed, moments=(0, 0.6)):
+    """Kills the hub at moments after it began to work, again and again; then the job ends by itself."""
+    chance = random.Random(seed)
+    started_by()
+    for _ in range(4):
+        time.sleep(chance.uniform(*moments))  # the fault, not a wait: wherever the job is by then
+        hub.kill(signal.SIGKILL)
+        hub.start()
+        hub.ready()
+    wait_until(lambda: jobs(hub)[0]["state"] not in ("waiting", "running"), "the job ends", 2 * LIMIT_S)
+    assert jobs(hub)[0]["state"] == "done", jobs(hub)[0]
+
+
+@pytest.mark.parametrize("kind", ["reclassify", "retain", "erase", "order", "roll"])
+def test_a_job_killed_anywhere_ends_right(place, duck_hub, kind):
+    """Nothing is lost, nothing is there twice; while roll-ups are made as well, whichever the kill hits."""
+    send_old(duck_hub, 1400, days=40, stream="old")
+    send_old(duck_hub, 1400, days=3, stream="new")
+    wait_until(lambda: stored(duck_hub) == 2800, "stored")
+    duck_hub.cli("reclassify", "--tenant", TENANT)  # that closes the part
+    before = figures(duck_hub)
+    expected = 2800
+    if kind == "reclassify":
+        duck_hub.cli("domain", "remove", "example.com", "--tenant", TENANT)
+        kill_within(duck_hub, lambda: duck_hub.cli("reclassify", "--tenant", TENANT, "--no-wait"), 1)
+        assert figures(duck_hub) != before
+    elif kind == "roll":  # the roller looks five seconds after the store was opened
+        kill_within(duck_hub, lambda: None, 5, (4.6, 5.6))
+        wait_until(lambda: fast(duck_hub, 60)["mode"] == "fast", "rolled", 2 * LIMIT_S)
+        assert figures(duck_hub) == before
+    elif kind == "retain":
+        wait_until(lambda: fast(duck_hub, 60)["mode"] == "fast", "rolled", 2 * LIMIT_S)
+        duck_hub.cli("retention", "set", "--tenant", TENANT, "--kind", "events", "--keep", "20d")
+        kill_within(duck_hub, lambda: duck_hub.cli("retention", "apply", "--no-wait"), 2)
+        expected = 1400
+    elif kind == "erase":
+        kill_within(duck_hub, lambda: duck_hub.cli("erase", "--tenant", TENANT, "--address", CANARY, "--no-wait"), 3)
+        expected = 2400
+        assert holders(duck_hub, place, "after") == []
+    else:
+        with_more = send_old(duck_hub, 700, days=2, stream="more")
+        wait_until(lambda: duck_hub.total("requests") == 3500, "stored")
+        duck_hub.cli("backup", str(place / "backup"))  # that closes the part, and leaves it in the order of coming
+        kill_within(duck_hub, lambda: api_order(duck_hub), 4)
+        expected = 3500
+        assert with_more == 100
+    assert duck_hub.total("requests") == expected
+    assert len(duck_hub.query("requests", by=["instance"], limit=10000)) == expected, "one is missing or there twice"
+    wait_until(lambda: fast_total(duck_hub, 60) == (2800 if kind == "retain" else expected), "roll-ups say the same", 2 * LIMIT_S)
 
 
 def test_what_is_too_old_goes(place, started, duck_hub):
