@@ -34,7 +34,7 @@ static struct event an_event(uint32_t tenant, uint64_t seq)
 static struct channel *joined(struct audience *audience, const char *json, uint32_t tenant)
 {
     struct err err = {0};
-    struct channel *channel;
+    struct channel *channel = NULL;
     struct subscription subscription;
     if (subscription_parse(slice_of(json), tenant, &subscription, &err) != 0 ||
         audience_join(audience, &subscription, &channel, &err) != 0)

@@ -83,8 +83,8 @@ static void what_cannot_be_compared_is_refused(void **state)
         "{\"measures\":[\"requests\"],\"compare\":7}",
         "{\"measures\":[\"requests\"],\"compare\":\"then\"}",
         "{\"measures\":[\"requests\"],\"compare\":\"\"}",
-        "{\"measures\":[\"requests\"],\"from\":\"1970-01-05\",\"to\":\"1970-01-20\",\"compare\":"
-        "\"previous\"}",
+        ("{\"measures\":[\"requests\"],\"from\":\"1970-01-05\",\"to\":\"1970-01-20\",\"compare\":"
+         "\"previous\"}"),
         "{\"measures\":[\"requests\"],\"compare\":\"9999-12-31T23:00:00Z\",\"since\":\"24h\"}",
     };
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {

@@ -27,7 +27,7 @@ static bool matches(const char *where, enum query_scope scope, uint32_t tenant)
 {
     json_error_t error;
     struct err err = {0};
-    struct query *query;
+    struct query *query = NULL;
     struct event event = an_event();
     json_t *json = json_loads(where, 0, &error);
     if (json == NULL || query_parse_filters(json, strlen(where), &query, &err) != 0)

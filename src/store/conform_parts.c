@@ -112,8 +112,8 @@ static void questions_see_all_parts_as_one(void **state)
         "{\"measures\":[\"requests\",\"messages\",\"recipients\",\"bytes\"],\"since\":\"72h\"}",
         "{\"measures\":[\"requests\",\"bytes\"],\"by\":[\"direction\",\"stage\"],\"since\":\"72h\"}",
         "{\"measures\":[\"messages\",\"senders\"],\"by\":[\"tenant\"],\"interval\":\"1h\",\"since\":\"72h\"}",
-        "{\"measures\":[\"bytes\"],\"by\":[\"recipient_domain\"],\"from\":\"2026-03-01T20:00:00Z\","
-        "\"to\":\"2026-03-02T04:00:00Z\"}",
+        ("{\"measures\":[\"bytes\"],\"by\":[\"recipient_domain\"],\"from\":\"2026-03-01T20:00:00Z\","
+         "\"to\":\"2026-03-02T04:00:00Z\"}"),
         "{\"measures\":[\"requests\"],\"by\":[\"edge\"],\"since\":\"72h\",\"top\":2,\"rest\":true}",
     };
     struct place *place = *state;

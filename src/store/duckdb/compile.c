@@ -86,8 +86,7 @@ static enum bucket_form bucket_form(const struct query *query)
                : BUCKET_NUMBER;
 }
 
-static const char *const bucket_names[] = {
-    [BUCKET_WHOLE] = "b", [BUCKET_NUMBER] = "k", [BUCKET_CLOCK] = "k"};
+static const char *const bucket_names[] = {[BUCKET_WHOLE] = "b", [BUCKET_NUMBER] = "k", [BUCKET_CLOCK] = "k"};
 
 /* As they stand in asked and in counted. */
 static void add_raw_keys(struct compiler *c, const char *prefix)

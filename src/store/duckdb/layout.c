@@ -35,9 +35,9 @@ int layout_add_enum(struct buf *sql, enum column_type type)
     return rc != 0 ? rc : buf_addf(sql, ")");
 }
 
-/* Left to itself, DuckDB packs 128-bit numbers into bits and needs some 0.4 µs to unpack each: forty times what
- * the other columns take. As runs they cost a few bytes more: a message's requests follow each other. Nobody
- * asks by server_address often enough to pay for it. */
+/* Left to itself, DuckDB packs 128-bit numbers into bits and needs some 0.4 µs to unpack each: forty times
+ * what the other columns take. As runs they cost a few bytes more: a message's requests follow each other.
+ * Nobody asks by server_address often enough to pay for it. */
 static bool is_of_runs(const struct column_info *column)
 {
     return (column->type == TYPE_IP || column->type == TYPE_ID128) &&

@@ -173,8 +173,8 @@ static const char *const copies[] = {
     COPY("rolled_sketches", "c.daily"),
     COPY("rolled_hourly", "false") NOT_ERASED,
     COPY("rolled_daily", "true") NOT_ERASED,
-    "DROP TABLE temp.swept_erased; DROP TABLE temp.swept_kept; DROP TABLE temp.swept_peopled; DROP TABLE "
-    "temp.swept_stays;",
+    ("DROP TABLE temp.swept_erased; DROP TABLE temp.swept_kept; DROP TABLE temp.swept_peopled; "
+     "DROP TABLE temp.swept_stays;"),
 };
 
 static int copy_with(const struct sweeping *s, duckdb_connection connection)
