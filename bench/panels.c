@@ -242,7 +242,7 @@ static void make(const char *dir, uint64_t rows, double days, uint64_t seed, uin
     }
     bare_close(&bare);
     int64_t begun = clock_monotonic_us();
-    check(store_roll(store, INT64_MAX / 4, &err), &err);
+    check(store_roll(store, INT64_MAX / 4, NULL, &err), &err);
     double rolling = (double)(clock_monotonic_us() - begun) / 1e6;
     store_close(&store);
     (void)snprintf(path, sizeof path, "%s/store", dir);

@@ -160,9 +160,9 @@ static int faulty_query(struct store *s, const struct query *query, struct query
     return store_query(s->inner, query, sink, err);
 }
 
-static int faulty_roll(struct store *s, int64_t now_us, struct err *err)
+static int faulty_roll(struct store *s, int64_t now_us, const atomic_bool *cancelled, struct err *err)
 {
-    return store_roll(s->inner, now_us, err);
+    return store_roll(s->inner, now_us, cancelled, err);
 }
 
 static void faulty_cancel(struct store *s)

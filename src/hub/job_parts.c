@@ -9,6 +9,7 @@
 #include <time.h>
 
 enum { PARTS_AT_ONCE = 1024, BUSY_MS = 200 };
+#define SWEEP_BUSY_US (30 * 60 * US_PER_SECOND)
 
 struct choice {
     bool (*wanted)(void *arg, const struct store_part *part);
@@ -94,9 +95,11 @@ int job_sweep(struct job *job, const struct store_rewrite *how, struct err *err)
     int rc = job_store(job, &store, &loader, err);
     if (rc != 0)
         return rc;
-    while ((rc = store_sweep(store, how, job->cancelled, err)) == ERR_BUSY && job_check(job, NULL) == 0)
+    int64_t until_us = clock_monotonic_us() + SWEEP_BUSY_US; /* a damage would be told as busy, too */
+    while ((rc = store_sweep(store, how, job->cancelled, err)) == ERR_BUSY && job_check(job, NULL) == 0 &&
+           clock_monotonic_us() < until_us)
         (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000}, NULL);
-    return rc == ERR_BUSY ? job_check(job, err) : rc;
+    return rc == ERR_BUSY && job_check(job, NULL) != 0 ? job_check(job, err) : rc;
 }
 
 /* On the store's thread. */

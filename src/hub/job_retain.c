@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static const int64_t day_us = 86400 * US_PER_SECOND, week_us = 7 * 86400 * US_PER_SECOND;
 
@@ -75,8 +76,16 @@ static int64_t longer(int64_t a_us, int64_t b_us)
     return a_us == 0 || b_us == 0 ? 0 : a_us > b_us ? a_us : b_us;
 }
 
-/* Roll-ups stay as long as what they are made of: a period that has none has no events, as questions see it.
- */
+/* Roll-ups stay as long as what they are made of, which is up to a week longer than it has to: a period that
+ * has none has no events, as questions see it. */
+static int64_t rolled_moment(const struct retaining *r, int64_t events_us, int64_t rolled_us)
+{
+    int64_t events = moment(r, events_us), rolled = moment(r, longer(events_us, rolled_us));
+    if (events == INT64_MIN || rolled == INT64_MIN)
+        return INT64_MIN;
+    return rolled < events - week_us ? rolled : events - week_us;
+}
+
 static int make_keeps(struct retaining *r)
 {
     r->keeps = calloc(3 * r->time_count, sizeof *r->keeps);
@@ -85,7 +94,7 @@ static int make_keeps(struct retaining *r)
     for (size_t i = 0; i < r->time_count; i++) {
         const struct times *times = &r->times[i];
         int64_t events_us = times->keep_us[RETENTION_EVENTS];
-        int64_t hourly_us = longer(events_us, times->keep_us[RETENTION_HOURLY]);
+        int64_t hourly_us = times->keep_us[RETENTION_HOURLY];
         int64_t daily_us = longer(hourly_us, times->keep_us[RETENTION_DAILY]);
         if (i == 0 || times->own[RETENTION_EVENTS]) {
             r->keeps[r->count++] =
@@ -93,8 +102,10 @@ static int make_keeps(struct retaining *r)
             if (moment(r, events_us) > r->latest_us)
                 r->latest_us = moment(r, events_us);
         }
-        r->keeps[r->count++] = (struct store_keep){times->tenant, STORE_KIND_HOURLY, moment(r, hourly_us)};
-        r->keeps[r->count++] = (struct store_keep){times->tenant, STORE_KIND_DAILY, moment(r, daily_us)};
+        r->keeps[r->count++] =
+            (struct store_keep){times->tenant, STORE_KIND_HOURLY, rolled_moment(r, events_us, hourly_us)};
+        r->keeps[r->count++] =
+            (struct store_keep){times->tenant, STORE_KIND_DAILY, rolled_moment(r, events_us, daily_us)};
     }
     return 0;
 }
@@ -181,6 +192,24 @@ static bool has_older(void *arg, const struct store_part *part)
     return part->min_ts < r->latest_us;
 }
 
+/* What goes must stand in the roll-ups: for the days after, they are all that is left. */
+static int roll_first(struct retaining *r)
+{
+    struct store *store;
+    struct loader *loader;
+    int64_t until_us = clock_monotonic_us() + 3600 * US_PER_SECOND;
+    int rc = job_store(r->job, &store, &loader, r->err);
+    if (rc != 0)
+        return rc;
+    while ((rc = store_roll(store, r->now_us, r->job->cancelled, r->err)) != 0) {
+        bool passes = rc == ERR_BUSY || rc == ERR_LIMIT || rc == ERR_CANCELLED;
+        if (!passes || job_check(r->job, NULL) != 0 || clock_monotonic_us() > until_us)
+            break;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 200 * 1000000}, NULL);
+    }
+    return rc;
+}
+
 static int retain_events(struct retaining *r, uint64_t *parts)
 {
     int rc = read_times(r);
@@ -189,7 +218,8 @@ static int retain_events(struct retaining *r, uint64_t *parts)
         rc = look(r);
     if (rc != 0 || !r->due)
         return rc;
-    if (r->job->resume == NULL)
+    rc = roll_first(r);
+    if (rc == 0 && r->job->resume == NULL)
         rc = job_close_part(r->job, r->err);
     const struct store_rewrite how = {.keeps = r->keeps, .keep_count = r->count};
     return rc != 0 ? rc : job_rewrite(r->job, has_older, r, &how, parts, r->err);

@@ -4,6 +4,8 @@
  */
 #include "secrets.h"
 
+#include "base/log.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <libgen.h>
@@ -71,6 +73,15 @@ static int look_at(struct search *s, const char *path, const char *last, int dep
     return found(s, path, path + strlen(s->paths->data) + 1);
 }
 
+/* Such as lost+found: what the hub can't read it did not write. */
+static int pass_unreadable(const struct search *s, const char *dir)
+{
+    if (errno != EACCES)
+        return err_errno(s->err, errno, "%s can't be read", dir);
+    log_warning("backup: %s can't be read by the hub and is not looked into", dir);
+    return 0;
+}
+
 static int walk(struct search *s, const char *dir, int depth)
 {
     char path[PATH_MAX];
@@ -79,7 +90,7 @@ static int walk(struct search *s, const char *dir, int depth)
     DIR *names = opendir(dir);
     int rc = 0;
     if (names == NULL)
-        return errno == ENOENT ? 0 : err_errno(s->err, errno, "%s can't be read", dir);
+        return errno == ENOENT ? 0 : pass_unreadable(s, dir);
     for (struct dirent *entry; rc == 0 && (entry = readdir(names)) != NULL;) {
         if (entry->d_name[0] == '.')
             continue;

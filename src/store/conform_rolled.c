@@ -14,7 +14,7 @@
 static void roll(struct place *place, int64_t now_us)
 {
     struct err err = {0};
-    if (store_roll(place->store, now_us, &err) != 0)
+    if (store_roll(place->store, now_us, NULL, &err) != 0)
         fail_msg("%s", err_detail(&err));
 }
 

@@ -54,7 +54,7 @@ static unsigned files_with_canary(const struct place *place, const char *prefix)
 static void roll(struct place *place)
 {
     struct err err = {0};
-    if (store_roll(place->store, LATER, &err) != 0)
+    if (store_roll(place->store, LATER, NULL, &err) != 0)
         fail_msg("%s", err_detail(&err));
 }
 

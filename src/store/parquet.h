@@ -12,8 +12,7 @@
 
 enum {
     PARQUET_AT_ONCE = 2,     /* in one process */
-    PARQUET_MEMORY_MB = 256, /* of each */
-    PARQUET_BYTES_MB = 512,  /* of what it spills, and of its file at most */
+    PARQUET_MEMORY_MB = 256, /* of each; nothing is spilled */
 };
 
 typedef int (*parquet_row)(void *row_arg, const struct event *event);

@@ -114,9 +114,9 @@ int store_scan(struct store *store, struct store_scan *scan, int (*row)(void *ar
     return rc != 0 ? rc : scan_run(store, engine_of(store), scan, row, arg, err);
 }
 
-int store_roll(struct store *store, int64_t now_us, struct err *err)
+int store_roll(struct store *store, int64_t now_us, const atomic_bool *cancelled, struct err *err)
 {
-    return engine_of(store)->roll(store, now_us, err);
+    return engine_of(store)->roll(store, now_us, cancelled, err);
 }
 
 void store_cancel(struct store *store, atomic_bool *cancelled)

@@ -113,7 +113,7 @@ struct store_engine {
     int (*scan)(struct store *store, const struct store_scan *scan,
                 int (*row)(void *arg, const struct event *event), void *arg,
                 struct err *err); /* one stretch */
-    int (*roll)(struct store *store, int64_t now_us, struct err *err);
+    int (*roll)(struct store *store, int64_t now_us, const atomic_bool *cancelled, struct err *err);
     void (*cancel)(struct store *store); /* a question's flag was set: it ends with ERR_CANCELLED */
     void (*stats)(struct store *store, struct store_stats *out);
 };
@@ -200,8 +200,9 @@ MUST_CHECK int store_query(struct store *store, const struct query *query, struc
 MUST_CHECK int store_scan(struct store *store, struct store_scan *scan,
                           int (*row)(void *arg, const struct event *event), void *arg, struct err *err);
 /* Makes the roll-ups of all that was over at now_us now; engines also do so by themselves, some time later.
- * Any thread. ERR_CANCELLED, ERR_BUSY, ERR_LIMIT: try again; no answer is wrong meanwhile. */
-MUST_CHECK int store_roll(struct store *store, int64_t now_us, struct err *err);
+ * Any thread; cancelled (or NULL) is looked at now and then. ERR_CANCELLED, ERR_BUSY, ERR_LIMIT: try again;
+ * no answer is wrong meanwhile. */
+MUST_CHECK int store_roll(struct store *store, int64_t now_us, const atomic_bool *cancelled, struct err *err);
 /* Ends one question with ERR_CANCELLED, whether it runs, waits for its turn or has yet to be asked: the one
  * whose query->cancelled this is. Any thread; returns at once. */
 void store_cancel(struct store *store, atomic_bool *cancelled);

@@ -451,9 +451,9 @@ static int duck_scan(struct store *store, const struct store_scan *scan,
     return rc;
 }
 
-static int duck_roll(struct store *store, int64_t now_us, struct err *err)
+static int duck_roll(struct store *store, int64_t now_us, const atomic_bool *cancelled, struct err *err)
 {
-    return roller_run(&store->roller, now_us, err);
+    return roller_run(&store->roller, now_us, cancelled, err);
 }
 
 static void duck_cancel(struct store *store)

@@ -146,16 +146,14 @@ static int offer(struct writing *w, duckdb_connection connection)
 
 /* ---- the file -------------------------------------------------------------------------------------- */
 
-static int configure(duckdb_config config, const char *dir, struct err *err)
+static int configure(duckdb_config config, struct err *err)
 {
-    char memory[32], spill[32];
+    char memory[32];
     (void)snprintf(memory, sizeof memory, "%dMiB", PARQUET_MEMORY_MB);
-    (void)snprintf(spill, sizeof spill, "%dMiB", PARQUET_BYTES_MB);
     const char *const settings[][2] = {
         {"memory_limit", memory},
         {"threads", "1"},
-        {"temp_directory", dir},
-        {"max_temp_directory_size", spill},
+        {"temp_directory", ""}, /* no spilling: what needs more memory than that is refused */
         {"autoload_known_extensions", "false"},
         {"autoinstall_known_extensions", "false"},
     };
@@ -166,13 +164,13 @@ static int configure(duckdb_config config, const char *dir, struct err *err)
     return 0;
 }
 
-static int open_database(duckdb_database *out, const char *dir, struct err *err)
+static int open_database(duckdb_database *out, struct err *err)
 {
     duckdb_config config = NULL;
     char *text = NULL;
     if (duckdb_create_config(&config) != DuckDBSuccess)
         return err_set(err, ERR_NO_MEMORY, "out of memory");
-    int rc = configure(config, dir, err);
+    int rc = configure(config, err);
     if (rc == 0 && duckdb_open_ext(NULL, out, config, &text) != DuckDBSuccess)
         rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb", text);
     duckdb_free(text);
@@ -233,7 +231,7 @@ static int write_file(struct writing *w, int *fd, uint64_t *bytes)
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return err_errno(w->err, errno, "%s can't be made", dir);
     (void)snprintf(path, sizeof path, "%s/%llu.parquet", dir, ++last_number);
-    int rc = open_database(&database, dir, w->err);
+    int rc = open_database(&database, w->err);
     if (rc == 0 && duckdb_connect(database, &connection) != DuckDBSuccess)
         rc = err_set(w->err, ERR_ENGINE, "duckdb: no connection could be made");
     if (rc == 0)

@@ -125,9 +125,8 @@ int rolled_attach(struct parts *parts, duckdb_connection connection, struct err 
     part_unlink(unfinished);
     int rc = part_attach(path, ROLLED_CATALOG, false, connection, &fatal, err);
     if (rc == ERR_ENGINE) {
-        log_warning("store: %s is damaged; roll-ups are made anew (%s)", path, err_detail(err));
-        part_unlink(path);
-        return ERR_MORE;
+        (void)snprintf(unfinished, sizeof unfinished, "%s.wal", path);
+        return part_set_aside(unfinished, err) || part_set_aside(path, err) ? ERR_MORE : rc;
     }
     if (rc != 0 || look(connection) == 0)
         return rc;

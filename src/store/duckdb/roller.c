@@ -42,12 +42,14 @@ static int locked_step(struct roller *roller, int64_t now_us, int64_t quiet_us, 
     return rc;
 }
 
-int roller_run(struct roller *roller, int64_t now_us, struct err *err)
+int roller_run(struct roller *roller, int64_t now_us, const atomic_bool *cancelled, struct err *err)
 {
     bool any = true;
     int rc = 0;
     while (rc == 0 && any)
-        rc = locked_step(roller, now_us, INT64_MAX, &any, err);
+        rc = cancelled != NULL && atomic_load(cancelled)
+                 ? err_set(err, ERR_CANCELLED, "the making of roll-ups was cancelled")
+                 : locked_step(roller, now_us, INT64_MAX, &any, err);
     return rc;
 }
 

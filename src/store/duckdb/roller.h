@@ -25,7 +25,8 @@ MUST_CHECK int roller_open(struct roller *roller, struct pool *pool, struct part
 void roller_close(struct roller *roller); /* ends what it does; safe on zeroed memory */
 
 /* Rolls, on the caller's thread, all that was over at now_us, however quiet it is. Any thread. */
-MUST_CHECK int roller_run(struct roller *roller, int64_t now_us, struct err *err);
+MUST_CHECK int roller_run(struct roller *roller, int64_t now_us, const atomic_bool *cancelled,
+                          struct err *err);
 
 /* Between these two nothing is rolled. The same thread for both, and it may take a while. */
 void roller_hold(struct roller *roller);

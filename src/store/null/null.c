@@ -222,8 +222,9 @@ static int null_scan(struct store *store, const struct store_scan *scan,
     return null_query(store, scan->query, NULL, err);
 }
 
-static int null_roll(struct store *store, int64_t now_us, struct err *err)
+static int null_roll(struct store *store, int64_t now_us, const atomic_bool *cancelled, struct err *err)
 {
+    (void)cancelled;
     (void)store;
     (void)now_us;
     (void)err;
