@@ -7,6 +7,7 @@
 #include "api/api.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 int verb_load(struct cli *cli)
 {
@@ -77,6 +78,10 @@ int verb_status(struct cli *cli)
         print_flat("", reply);
     if (rc == 0 && json_is_false(json_object_get(reply, "running")))
         rc = client_connect(cli, &fd); /* says that there is none, and what to do */
+    if (fd >= 0) {
+        close(fd);
+        rc = cli_fail(cli, ERR_UNAVAILABLE, "the hub is just starting: ask again");
+    }
     json_decref(reply);
     return rc;
 }

@@ -17,6 +17,8 @@
 
 enum { TICK_MS = 1000, STOP_STEP_MS = 20 };
 #define DRAIN_US (3 * US_PER_SECOND)
+/* At the start, Postfix may wait so long for spools to open: what is answered before that is only in memory. */
+#define OPEN_US (2 * US_PER_SECOND)
 
 struct direct {
     struct direct_options options;
@@ -124,11 +126,22 @@ static void look_again(struct direct *direct)
             open_inlet(direct, tenant, &wanted.addresses[i]);
 }
 
+/* Waits at most wait_us for all of them; how many are open and may be asked. */
+static uint64_t settle(struct direct *direct, int64_t wait_us)
+{
+    int64_t until_us = clock_monotonic_us() + wait_us;
+    uint64_t open = 0;
+    for (size_t i = 0; i < direct->inlet_count; i++) {
+        int64_t left_us = wait_us > 0 ? until_us - clock_monotonic_us() : 0;
+        open += inlet_settle(direct->inlets[i], left_us > 0 ? left_us : 0) &&
+                !inlet_is_shut(direct->inlets[i]);
+    }
+    return open;
+}
+
 static void on_opened(uv_async_t *async)
 {
-    struct direct *direct = async->data;
-    for (size_t i = 0; i < direct->inlet_count; i++)
-        inlet_settle(direct->inlets[i]);
+    (void)settle(async->data, 0);
 }
 
 /* On an inlet's thread. */
@@ -146,9 +159,9 @@ static void on_tick(void *arg)
         look_again(direct);
         direct->generation = generation;
     }
-    on_opened(&direct->opened); /* what did not fit into a ring goes now */
+    uint64_t open = settle(direct, 0); /* what did not fit into a ring goes now */
     pthread_mutex_lock(&direct->lock);
-    direct->stats = (struct direct_stats){direct->inlet_count, stats->open, stats->refused, stats->requests,
+    direct->stats = (struct direct_stats){open, stats->open, stats->refused, stats->requests,
                                           stats->answered_lost};
     pthread_mutex_unlock(&direct->lock);
 }
@@ -217,6 +230,7 @@ static int prepare(struct direct *direct, struct err *err)
     if (rc != 0)
         return rc;
     look_again(direct);
+    (void)settle(direct, OPEN_US);
     ticker_set(direct->tick, TICK_MS, TICK_MS);
     return pthread_create(&direct->thread, NULL, run_thread, direct) == 0
                ? 0

@@ -195,7 +195,6 @@ static void empty_stash(struct inlet *inlet)
         buf_fini(&inlet->stash);
 }
 
-/* False: still opening after wait_us. */
 static bool settle(struct inlet *inlet, int64_t wait_us)
 {
     struct err err = {0};
@@ -210,10 +209,12 @@ static bool settle(struct inlet *inlet, int64_t wait_us)
     return true;
 }
 
-void inlet_settle(struct inlet *inlet)
+bool inlet_settle(struct inlet *inlet, int64_t wait_us)
 {
-    if (settle(inlet, 0) && inlet->stash.n > 0)
+    bool settled = settle(inlet, wait_us);
+    if (settled && inlet->stash.n > 0)
         empty_stash(inlet);
+    return settled;
 }
 
 bool inlet_close(struct inlet **inlet, int64_t drain_us)
@@ -270,7 +271,7 @@ int inlet_keep(struct inlet *inlet, int64_t ts_us, struct slice request)
     if (inlet->shut)
         return ERR_DENIED;
     if (inlet->spool == NULL || inlet->stash.n > 0) {
-        inlet_settle(inlet);
+        (void)inlet_settle(inlet, 0);
         if (inlet->spool == NULL || inlet->stash.n > 0)
             return stash(inlet, ts_us, request);
     }

@@ -34,8 +34,9 @@ struct inlet;
  * outlives the inlet. ERR_NO_MEMORY. */
 MUST_CHECK int inlet_open(struct inlet **out, const struct inlet_options *options, uint32_t tenant,
                           const struct ip *address, struct err *err);
-/* After opened: takes the spool, and moves into it what was kept until then. Cheap at any other time. */
-void inlet_settle(struct inlet *inlet);
+/* Waits at most wait_us for the opening's end, then takes the spool, and moves into it what was kept until
+ * then. False: still opening. Cheap when it is settled. */
+bool inlet_settle(struct inlet *inlet, int64_t wait_us);
 /* Drains for at most drain_us; what is left stays in the spool for the next open. Nulls *inlet. False: a disk
  * hangs in its opening, and what it uses, inlet and options, must stay until the process ends. */
 bool inlet_close(struct inlet **inlet, int64_t drain_us);
