@@ -17,7 +17,8 @@
 
 enum { TICK_MS = 1000, STOP_STEP_MS = 20 };
 #define DRAIN_US (3 * US_PER_SECOND)
-/* At the start, Postfix may wait so long for spools to open: what is answered before that is only in memory. */
+/* At the start, Postfix may wait so long for spools to open: what is answered before that is only in memory.
+ */
 #define OPEN_US (2 * US_PER_SECOND)
 
 struct direct {
@@ -133,8 +134,8 @@ static uint64_t settle(struct direct *direct, int64_t wait_us)
     uint64_t open = 0;
     for (size_t i = 0; i < direct->inlet_count; i++) {
         int64_t left_us = wait_us > 0 ? until_us - clock_monotonic_us() : 0;
-        open += inlet_settle(direct->inlets[i], left_us > 0 ? left_us : 0) &&
-                !inlet_is_shut(direct->inlets[i]);
+        open +=
+            inlet_settle(direct->inlets[i], left_us > 0 ? left_us : 0) && !inlet_is_shut(direct->inlets[i]);
     }
     return open;
 }
@@ -161,8 +162,8 @@ static void on_tick(void *arg)
     }
     uint64_t open = settle(direct, 0); /* what did not fit into a ring goes now */
     pthread_mutex_lock(&direct->lock);
-    direct->stats = (struct direct_stats){open, stats->open, stats->refused, stats->requests,
-                                          stats->answered_lost};
+    direct->stats =
+        (struct direct_stats){open, stats->open, stats->refused, stats->requests, stats->answered_lost};
     pthread_mutex_unlock(&direct->lock);
 }
 
