@@ -2,6 +2,7 @@
 """Files for browsers: what is found and what isn't, how it is kept and asked for again, by HTTP/1.1 and HTTP/2."""
 import gzip
 import os
+import socket
 import threading
 
 import pytest
@@ -126,6 +127,29 @@ def test_large_files_by_each_protocol(hub):
     for thread in threads:
         thread.join()
     assert get(hub, "/app.js").status == 200
+
+
+def kernel_bytes(hub, port):
+    """What the kernel holds of replies from the hub to that port of ours, sent or not (proc(5), /proc/net/tcp)."""
+    for line in open("/proc/net/tcp"):
+        fields = line.split()
+        if fields[1].endswith(f":{hub.http_port:04X}") and fields[2].endswith(f":{port:04X}"):
+            return int(fields[4].split(":")[0], 16)
+    return 0
+
+
+def test_the_kernel_holds_little_for_who_reads_slowly(hub):
+    with Raw(hub) as raw:
+        raw.fd.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.send(b"GET /assets/large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        seen = []
+
+        def settled():
+            seen.append(kernel_bytes(hub, raw.fd.getsockname()[1]))
+            return len(seen) >= 20 and seen[-1] > 0 and len(set(seen[-20:])) == 1
+
+        wait_until(settled, "the hub waits for the client")
+        assert seen[-1] < 512 * 1024
 
 
 def test_a_file_that_becomes_shorter_is_seen(hub, site):
