@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_NICE = 10, TRIES = 5 };
+enum { JOBS_NICE = 19, TRIES = 5 };
 static const int64_t look_us = US_PER_SECOND / 2, again_us = 3 * US_PER_SECOND;
 static const int64_t schedule_every_us = 60 * US_PER_SECOND, day_us = 86400 * US_PER_SECOND;
 

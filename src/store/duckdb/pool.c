@@ -6,7 +6,9 @@
 #include "store/duckdb/pool.h"
 
 #include <assert.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #define REPEAT_US (10 * 1000)
 
@@ -200,9 +202,19 @@ static void occupy(struct pool *pool, struct pool_slot *slot, uint32_t tenant, c
     signal_change(pool);
 }
 
+/* For good: a thread can't take back what it gave up. DuckDB's own threads, which the first question starts,
+ * inherit it. */
+static void give_way(void)
+{
+    id_t self = (id_t)gettid();
+    if (getpriority(PRIO_PROCESS, self) < POOL_NICE)
+        (void)setpriority(PRIO_PROCESS, self, POOL_NICE); /* refused or not, the question is asked */
+}
+
 int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us, const atomic_bool *wish,
               struct pool_slot **out, struct err *err)
 {
+    give_way();
     int64_t now_us = clock_monotonic_us();
     int64_t until_us = now_us + (timeout_us < POOL_WAIT_US ? timeout_us : POOL_WAIT_US);
     int rc = 0;

@@ -15,8 +15,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { POOL_SLOTS = 64 };                /* and one more, of the roller */
-#define POOL_WAIT_US (2 * US_PER_SECOND) /* for a free connection, then ERR_BUSY */
+enum { POOL_SLOTS = 64, POOL_NICE = 15 }; /* and one more slot, of the roller */
+#define POOL_WAIT_US (2 * US_PER_SECOND)  /* for a free connection, then ERR_BUSY */
 
 struct pool_slot {
     duckdb_connection connection; /* made at first use */
@@ -49,7 +49,8 @@ MUST_CHECK int pool_open(struct pool *pool, struct instance *instance, uint32_t 
                          struct err *err);
 void pool_close(struct pool *pool); /* no question may be running */
 
-/* A slot of one's own until pool_give. The question is cancelled once *wish (may be NULL) is true and
+/* A slot of one's own until pool_give; lowers the calling thread's priority to POOL_NICE: mail and the loader
+ * go before questions. The question is cancelled once *wish (may be NULL) is true and
  * pool_look_again was called. ERR_BUSY, ERR_CANCELLED, ERR_ENGINE. */
 MUST_CHECK int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us, const atomic_bool *wish,
                          struct pool_slot **out, struct err *err);
