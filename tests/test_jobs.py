@@ -287,7 +287,12 @@ def test_history_is_classified_anew(place, started, duck_hub):
     wait_until(lambda: stored(duck_hub) == 100, "stored")
     before = {row["direction"]: row["requests"] for row in duck_hub.query("requests", by=["direction"])}
     assert before.get("in", 0) < 20, before
-    duck_hub.cli("domain", "add", "new-domain.example", "--tenant", TENANT)
+    said = duck_hub.cli("domain", "add", "new-domain.example", "--tenant", TENANT)
+    assert f"`mail-analytics reclassify --tenant {TENANT}`" in said.stderr and "reclassify" not in said.stdout
+    duck_hub.cli("tenant", "add", "silent")
+    for args in (["domain", "add", "silent.example", "--tenant", "silent"], ["domain", "remove", "silent.example", "--tenant", "silent"],
+                 ["apikey", "add", "another", "--tenant", TENANT, "--scope", "read"]):
+        assert "reclassify" not in duck_hub.cli(*args).stderr, args
     assert before == {row["direction"]: row["requests"] for row in duck_hub.query("requests", by=["direction"])}
     done = json.loads(duck_hub.cli("reclassify", "--tenant", TENANT, "--json").stdout)
     assert done["state"] == "done" and done["result"]["parts"] == 1, done

@@ -45,6 +45,8 @@ struct api_context {
     void (*jobs)(void *arg, uint64_t cancelled);
     /* A page of the journal's records as they were sent; NULL offline. ERR_CONFLICT: no such place. */
     int (*raw)(void *arg, struct account *account, struct raw_page *page, struct err *err);
+    /* Was anything of the tenant's heard? NULL: nobody can say. */
+    bool (*heard)(void *arg, uint32_t tenant);
     int (*edge_history)(void *arg, uint32_t tenant, const char *id, struct buf *json); /* ERR_NOT_FOUND */
     void *arg;
 };

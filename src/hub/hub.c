@@ -123,6 +123,12 @@ static int write_edges(void *arg, uint32_t tenant, struct buf *json)
     return receive_edges(hub->receive, tenant, json);
 }
 
+static bool was_heard(void *arg, uint32_t tenant)
+{
+    struct hub *hub = arg;
+    return receive_heard(hub->receive, tenant);
+}
+
 static void on_job(void *arg, uint64_t cancelled)
 {
     struct hub *hub = arg;
@@ -442,6 +448,7 @@ static int start_loop_parts(struct hub *hub, struct err *err)
                     .status = write_status,
                     .edges = write_edges,
                     .jobs = on_job,
+                    .heard = was_heard,
                     .raw = read_originals,
                     .edge_history = write_edge_history,
                     .arg = hub},
