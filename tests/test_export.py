@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that was stored is read out, once: by files that are cut off at random, and by streams."""
 import base64
+import concurrent.futures
 import csv
 import ctypes
 import datetime
@@ -11,6 +12,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -367,3 +369,26 @@ def test_parquet_has_what_ndjson_has(hub, place):
     get(hub, "/api/v1/export", status=400, format="parquet", follow="1")
     assert os.listdir(hub.dir / "data/export") == []
     assert hub.cli("export", "--format", "parquet", check=False).returncode == 64
+
+
+def test_one_tenant_leaves_parquet_files_to_others(hub):
+    """Whoever asks for one file after the other, many at once, keeps nobody else waiting."""
+    with PolicyClient(hub.proxy.port) as client:
+        for number in range(3000):
+            client.ask(request(instance=f"{number}.0"))
+    wait_until(lambda: hub.total("requests") == 3000, "stored")
+    statuses, enough = [], threading.Event()
+
+    def ask_on():
+        while not enough.is_set():
+            reply = call(hub, "GET", "/api/v1/export?format=parquet")
+            assert reply.status == 200 or (reply.problem(429)["code"] == "busy" and int(reply.fields["retry-after"]) > 0)
+            statuses.append(reply.status)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        asking = [pool.submit(ask_on) for _ in range(6)]
+        wait_until(lambda: 200 in statuses and 429 in statuses, "more than its place is asked for")
+        others = [call(hub, "GET", "/api/v1/export?format=parquet", key=OTHER_KEY).status for _ in range(20)]
+        enough.set()
+    for one in asking:
+        one.result()
+    assert others == [200] * 20

@@ -16,6 +16,7 @@ enum {
     STREAM_BYTES = 192 * 1024 * 1024, /* of values in one file, before they are compressed */
     REPLY_BYTES = 24 * 1024 * 1024,   /* where the file has to fit into the reply's body */
     PIECE_BYTES = 64 * 1024,
+    BUSY_RETRY_S = 10,
 };
 
 struct filling {
@@ -94,6 +95,28 @@ static int send_file(struct api_call *call, int fd)
     }
 }
 
+/* Few are written at once, and one tenant's leave a place to others: who asks with its key, not whom it asks
+ * about. */
+static int write_file(struct api_call *call, const struct parquet_source *source, int *fd)
+{
+    struct share *files = call->context->files;
+    uint32_t tenant = call->request->caller.tenant;
+    uint64_t bytes;
+    int rc =
+        share_take(files, tenant)
+            ? 0
+            : err_set(&call->err, ERR_BUSY,
+                      "as many Parquet files are being written, for you or in all, as may be at once: try "
+                      "again when one is done");
+    if (rc == 0) {
+        rc = parquet_write(source, fd, &bytes, &call->err);
+        share_give(files, tenant);
+    }
+    if (rc == ERR_BUSY)
+        call->retry_s = BUSY_RETRY_S;
+    return rc;
+}
+
 int export_parquet(struct export *export)
 {
     struct api_call *call = export->call;
@@ -105,10 +128,9 @@ int export_parquet(struct export *export)
                                           .count = export->listing.column_count,
                                           .next = next_rows,
                                           .arg = &filling};
-    uint64_t bytes;
     int fd;
     export->filling = &filling;
-    int rc = parquet_write(&source, &fd, &bytes, &call->err);
+    int rc = write_file(call, &source, &fd);
     if (rc != 0)
         return rc;
     call->type = "application/vnd.apache.parquet";

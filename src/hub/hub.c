@@ -43,6 +43,7 @@ struct hub {
     char direct_server[256];
     _Atomic(struct store *) store; /* NULL: not open */
     _Atomic(struct loader *) loader;
+    struct share *files; /* Parquet files that are being written */
     struct control *control;
     struct scrape *scrape;
     struct ingest *ingest;
@@ -454,7 +455,10 @@ static int start_loop_parts(struct hub *hub, struct err *err)
                     .arg = hub},
     };
     parquet_sweep(hub->paths.export);
-    int rc = signals_open(&hub->signals, &hub->loop, &calls, hub, err);
+    int rc = share_create(&hub->files, PARQUET_AT_ONCE, err);
+    control.context.files = hub->files;
+    if (rc == 0)
+        rc = signals_open(&hub->signals, &hub->loop, &calls, hub, err);
     if (rc == 0)
         rc = ticker_create(&hub->retry, &hub->loop, retry_store, hub);
     if (rc == 0)
@@ -501,6 +505,7 @@ static void stop(struct hub *hub)
     signals_close(&hub->signals);
     (void)uv_run(&hub->loop, UV_RUN_DEFAULT); /* until the last handler is back */
     web_destroy(&hub->web);
+    share_destroy(&hub->files);
     ingest_stop(&hub->ingest);
     jobs_stop(&hub->jobs);     /* while all that it works on is there */
     direct_stop(&hub->direct); /* while there is one to hand over to */
