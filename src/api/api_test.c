@@ -376,6 +376,19 @@ static void what_comes_twice_is_done_once(void **state)
     expect(w, 409, "POST", "/api/v1/apikeys?tenant=acme", key); /* whose key it isn't */
     w->once = "short";
     expect(w, 400, "POST", "/api/v1/tenants", "{\"name\":\"new\"}");
+    w->once = "9b1f0a52-93a4-4b3e-8d0c-0a4d9c1c6f10"; /* with the fields of the first answer */
+    expect(w, 202, "POST", "/api/v1/jobs", "{\"kind\":\"retain\"}");
+    assert_true(slice_equal(buf_slice(&w->reply.fields), SLICE("Location: /api/v1/jobs/1\r\n")));
+    expect(w, 202, "POST", "/api/v1/jobs", "{\"kind\":\"retain\"}");
+    assert_true(slice_equal(buf_slice(&w->reply.fields),
+                            SLICE("Location: /api/v1/jobs/1\r\nIdempotency-Replayed: true\r\n")));
+    assert_int_equal(json_integer_value(json_object_get(w->json, "id")), 1);
+    w->once = "ab1f0a52-93a4-4b3e-8d0c-0a4d9c1c6f10";
+    for (int i = 0; i < 2; i++) {
+        expect(w, 201, "POST", "/api/v1/domains?tenant=acme", "{\"name\":\"c.example\"}");
+        assert_true(buf_slice(&w->reply.fields).n >= 18);
+        assert_memory_equal(w->reply.fields.p, "Reclassify: acme\r\n", 18);
+    }
     w->once = "8b1f0a52-93a4-4b3e-8d0c-0a4d9c1c6f10";
     expect(w, 400, "POST", "/api/v1/tenants", "{\"name\":\"\"}");
     expect(w, 201, "POST", "/api/v1/tenants", "{\"name\":\"new\"}"); /* a failure was not kept */
