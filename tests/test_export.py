@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from harness import (FIXTURE, LIMIT_S, READ_KEY, ROOT, Hub, Load, PolicyClient, Proxy, assert_exactly_once, program, request,
+from harness import (FIXTURE, LIMIT_S, READ_KEY, ROOT, TENANT, Hub, Load, PolicyClient, Proxy, assert_exactly_once, program, request,
                      wait_until)
 from test_lists import FIXTURE_OF_TWO, OTHER_KEY, get
 from test_http import call
@@ -307,6 +307,12 @@ def read_parquet(path):
     return types, [{name: cell for name, cell in zip(types, row) if cell is not None} for row in duckdb(f"SELECT {cells} FROM '{path}'")]
 
 
+def notes_of(path):
+    """What the file says of itself."""
+    return {key.removeprefix("mail_analytics."): value for key, value in
+            duckdb(f"SELECT decode(key), decode(value) FROM parquet_kv_metadata('{path}')") if key.startswith("mail_analytics.")}
+
+
 def as_parquet_has_it(event, types):
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -347,14 +353,21 @@ def test_parquet_has_what_ndjson_has(hub, place):
     assert first + second == [as_parquet_has_it(event, types) for event in events]
     assert {types[name] for name in ("tenant", "seq", "client_port", "ts_corrected", "ts", "sender")} == {
         "UINTEGER", "UBIGINT", "USMALLINT", "BOOLEAN", "TIMESTAMP WITH TIME ZONE", "VARCHAR"}
+    version = hub.cli("--version").stdout.split()[1]
+    assert notes_of(place / "files/000001.parquet") == {
+        "version": version, "from": "1970-01-01T00:00:00.000000Z", "to": "9999-12-31T00:00:00.000000Z", "time_zone": "UTC",
+        "columns": ",".join(types)}
     # over HTTP: some columns of some rows, in files of 500
     names, got, cursor = ["seq", "sender", "stage", "hub_ts", "epoch", "client_address"], [], None
-    question = "cols=" + ",".join(names) + "&f=client_address:eq:2001:db8::7"
+    question = "cols=" + ",".join(names) + "&f=client_address:eq:2001:db8::7&from=2020-01-01"
     while True:
         reply = call(hub, "GET", f"/api/v1/export?format=parquet&limit=500&{question}" + (f"&cursor={cursor}" if cursor else ""))
         assert reply.status == 200 and reply.fields["content-type"] == "application/vnd.apache.parquet"
         (place / "part.parquet").write_bytes(reply.body)
         types, rows = read_parquet(place / "part.parquet")
+        assert notes_of(place / "part.parquet") == {
+            "version": version, "from": "2020-01-01T00:00:00.000000Z", "to": "9999-12-31T00:00:00.000000Z", "time_zone": "UTC",
+            "columns": ",".join(names), "tenant": TENANT}
         assert list(types) == names and len(rows) == int(reply.fields["export-rows"]) <= 500
         got += rows
         cursor = reply.fields.get("export-cursor")
