@@ -220,14 +220,6 @@ static int ask_here(struct cli *cli, const char *method, const char *path, struc
     return rc;
 }
 
-static int code_of(const char *name)
-{
-    for (int code = ERR_FIRST_ + 1; code < ERR_LAST_; code++)
-        if (strcmp(err_name(code), name) == 0)
-            return code;
-    return ERR_IO;
-}
-
 static int understand(struct cli *cli, int status, const struct buf *reply, json_t **out, long *index)
 {
     json_error_t error;
@@ -243,7 +235,8 @@ static int understand(struct cli *cli, int status, const struct buf *reply, json
         *index = (long)json_integer_value(at);
     if (detail != NULL && strncmp(detail, "$: ", 3) == 0)
         detail += 3; /* the whole of what was sent: no place that a person knows */
-    int rc = cli_fail(cli, code != NULL ? code_of(code) : ERR_IO, "%s",
+    int known = code != NULL ? err_find(code, strlen(code)) : 0;
+    int rc = cli_fail(cli, known != 0 ? known : ERR_IO, "%s",
                       detail != NULL ? detail : "the hub refused without a reason");
     json_decref(*out);
     *out = NULL;
