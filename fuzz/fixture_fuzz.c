@@ -39,6 +39,13 @@ static int made(void *arg, const char *tenant, const char *name, const char *sec
     return 0;
 }
 
+static void ruled(void *arg, uint32_t tenant)
+{
+    (void)arg;
+    (void)tenant;
+    abort(); /* all tenants are new */
+}
+
 static int count(void *arg, const struct account_tenant *tenant)
 {
     (void)tenant;
@@ -48,14 +55,15 @@ static int count(void *arg, const struct account_tenant *tenant)
 
 static int load_twice(struct account *account, void *arg, struct err *err)
 {
+    static const struct fixture_calls calls = {made, ruled, NULL};
     struct fixture_counts counts;
     size_t tenants = 0;
-    int rc = fixture_load(account, arg, &counts, made, NULL, err);
+    int rc = fixture_load(account, arg, &counts, &calls, err);
     if (rc != 0 && err->detail[0] == '\0')
         abort();
     if (account_tenant_list(account, count, &tenants, NULL) != 0 || (rc != 0 && tenants != 0))
         abort();
-    if (rc == 0 && (fixture_load(account, arg, &counts, made, NULL, err) != 0 ||
+    if (rc == 0 && (fixture_load(account, arg, &counts, &calls, err) != 0 ||
                     counts.tenants + counts.domains + counts.networks + counts.apikeys != 0))
         abort();
     reached = reached || rc == 0;

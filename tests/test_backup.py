@@ -8,6 +8,8 @@ import signal
 import subprocess
 import tarfile
 
+import pytest
+
 import detector
 from harness import TENANT, Hub, Load, wait_until
 from test_jobs import CANARY, job, jobs, send
@@ -121,6 +123,41 @@ def test_damage_is_noticed_before_anything_is_written(place, hub, proxy):
         assert other.cli("restore", str(to), "--check", check=False).returncode == 65
     (to / "manifest.json").unlink()
     assert "no whole backup" in other.cli("restore", str(to), check=False).stderr
+
+
+@pytest.mark.parametrize("kind, goes", [
+    ("root's", True), ("root's, with what fsck found", True), ("somebody's, empty", True), ("somebody's, with a file", False),
+    ("a file", False), ("a link", False), ("with another", False), ("interrupted", True)])
+def test_a_mount_point_is_empty_but_for_lost_and_found(place, hub, kind, goes):
+    hub.cli("backup", str(place / "backup"))
+    other = elsewhere(place)
+    data, lost = other.dir / "data", other.dir / "data/lost+found"
+    data.mkdir()
+    os.chown(data, 65534, 65534)  # the hub's user
+    if kind == "a file":
+        lost.touch()
+    elif kind == "a link":
+        lost.symlink_to(place)
+    else:
+        lost.mkdir(mode=0o700)
+    if kind in ("root's, with what fsck found", "somebody's, with a file", "interrupted"):
+        (lost / "#17").touch()
+    if kind.startswith("somebody's"):
+        os.chown(lost, 12345, 12345)
+    if kind == "with another":
+        (data / "lost+found.old").mkdir()
+    if kind == "interrupted":
+        (data / ".unfinished").touch()
+        (data / "store").mkdir()
+        (data / "store/half").touch()
+    before = lost.lstat().st_uid, os.listdir(lost) if lost.is_dir() else None
+    done = other.cli("restore", str(place / "backup"), check=False)
+    assert (done.returncode == 0) == goes, done
+    assert (lost.lstat().st_uid, os.listdir(lost) if lost.is_dir() else None) == before
+    if goes:
+        assert (data / "account.db").stat().st_uid == 65534 and not (data / "store/half").exists()
+    else:
+        assert done.returncode == 73 and "not empty" in done.stderr and not (data / "account.db").exists()
 
 
 def test_a_killed_backup_is_made_again(place, hub, proxy):

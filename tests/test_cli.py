@@ -40,6 +40,27 @@ def offline(place):
     return Offline(place)
 
 
+def test_a_change_of_rules_says_that_history_keeps_its_labels(offline):
+    """Not where no hub has ever run; with older data and no hub to ask, always."""
+    names = offline.place / "names"
+    names.write_text("b.example\nc.example\n")
+    fixture = offline.place / "fixture.json"
+    fixture.write_text(json.dumps({"tenants": [{"name": "acme", "domains": ["d.example"]}]}))
+    offline.cli("tenant", "add", "acme")
+    commands = [["domain", "add", "a.example", "--tenant", "acme"], ["domain", "add", "z.example", "--tenant", "acme", "--json"],
+                ["domain", "import", str(names), "--tenant", "acme"], ["domain", "remove", "a.example", "--tenant", "acme"],
+                ["network", "add", "192.0.2.0/24", "--tenant", "acme"], ["network", "remove", "192.0.2.0/24", "--tenant", "acme"],
+                ["load", str(fixture)]]
+    hint = "what was heard before keeps its labels: `mail-analytics reclassify --tenant acme` re-labels it\n"
+    assert hint not in offline.cli(*commands[0]).stderr
+    offline.cli("domain", "remove", "a.example", "--tenant", "acme")
+    (offline.data / "journal").mkdir()
+    for args in commands:
+        assert hint in offline.cli(*args).stderr, args
+    assert hint not in offline.cli("load", str(fixture)).stderr  # nothing has changed
+    assert hint not in offline.cli("domain", "list").stderr
+
+
 def test_every_verb_has_help(offline):
     overview = offline.cli("--help").stdout
     for verb in VERBS:

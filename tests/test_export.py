@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that was stored is read out, once: by files that are cut off at random, and by streams."""
 import base64
+import concurrent.futures
 import csv
 import ctypes
 import datetime
@@ -11,11 +12,12 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 
-from harness import (FIXTURE, LIMIT_S, READ_KEY, ROOT, Hub, Load, PolicyClient, Proxy, assert_exactly_once, program, request,
+from harness import (FIXTURE, LIMIT_S, READ_KEY, ROOT, TENANT, Hub, Load, PolicyClient, Proxy, assert_exactly_once, program, request,
                      wait_until)
 from test_lists import FIXTURE_OF_TWO, OTHER_KEY, get
 from test_http import call
@@ -305,6 +307,12 @@ def read_parquet(path):
     return types, [{name: cell for name, cell in zip(types, row) if cell is not None} for row in duckdb(f"SELECT {cells} FROM '{path}'")]
 
 
+def notes_of(path):
+    """What the file says of itself."""
+    return {key.removeprefix("mail_analytics."): value for key, value in
+            duckdb(f"SELECT decode(key), decode(value) FROM parquet_kv_metadata('{path}')") if key.startswith("mail_analytics.")}
+
+
 def as_parquet_has_it(event, types):
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -345,14 +353,21 @@ def test_parquet_has_what_ndjson_has(hub, place):
     assert first + second == [as_parquet_has_it(event, types) for event in events]
     assert {types[name] for name in ("tenant", "seq", "client_port", "ts_corrected", "ts", "sender")} == {
         "UINTEGER", "UBIGINT", "USMALLINT", "BOOLEAN", "TIMESTAMP WITH TIME ZONE", "VARCHAR"}
+    version = hub.cli("--version").stdout.split()[1]
+    assert notes_of(place / "files/000001.parquet") == {
+        "version": version, "from": "1970-01-01T00:00:00.000000Z", "to": "9999-12-31T00:00:00.000000Z", "time_zone": "UTC",
+        "columns": ",".join(types)}
     # over HTTP: some columns of some rows, in files of 500
     names, got, cursor = ["seq", "sender", "stage", "hub_ts", "epoch", "client_address"], [], None
-    question = "cols=" + ",".join(names) + "&f=client_address:eq:2001:db8::7"
+    question = "cols=" + ",".join(names) + "&f=client_address:eq:2001:db8::7&from=2020-01-01"
     while True:
         reply = call(hub, "GET", f"/api/v1/export?format=parquet&limit=500&{question}" + (f"&cursor={cursor}" if cursor else ""))
         assert reply.status == 200 and reply.fields["content-type"] == "application/vnd.apache.parquet"
         (place / "part.parquet").write_bytes(reply.body)
         types, rows = read_parquet(place / "part.parquet")
+        assert notes_of(place / "part.parquet") == {
+            "version": version, "from": "2020-01-01T00:00:00.000000Z", "to": "9999-12-31T00:00:00.000000Z", "time_zone": "UTC",
+            "columns": ",".join(names), "tenant": TENANT}
         assert list(types) == names and len(rows) == int(reply.fields["export-rows"]) <= 500
         got += rows
         cursor = reply.fields.get("export-cursor")
@@ -367,3 +382,26 @@ def test_parquet_has_what_ndjson_has(hub, place):
     get(hub, "/api/v1/export", status=400, format="parquet", follow="1")
     assert os.listdir(hub.dir / "data/export") == []
     assert hub.cli("export", "--format", "parquet", check=False).returncode == 64
+
+
+def test_one_tenant_leaves_parquet_files_to_others(hub):
+    """Whoever asks for one file after the other, many at once, keeps nobody else waiting."""
+    with PolicyClient(hub.proxy.port) as client:
+        for number in range(3000):
+            client.ask(request(instance=f"{number}.0"))
+    wait_until(lambda: hub.total("requests") == 3000, "stored")
+    statuses, enough = [], threading.Event()
+
+    def ask_on():
+        while not enough.is_set():
+            reply = call(hub, "GET", "/api/v1/export?format=parquet")
+            assert reply.status == 200 or (reply.problem(429)["code"] == "busy" and int(reply.fields["retry-after"]) > 0)
+            statuses.append(reply.status)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        asking = [pool.submit(ask_on) for _ in range(6)]
+        wait_until(lambda: 200 in statuses and 429 in statuses, "more than its place is asked for")
+        others = [call(hub, "GET", "/api/v1/export?format=parquet", key=OTHER_KEY).status for _ in range(20)]
+        enough.set()
+    for one in asking:
+        one.result()
+    assert others == [200] * 20

@@ -17,7 +17,7 @@ import pytest
 
 import detector
 from harness import FIXTURE, INGEST_KEY, LIMIT_S, READ_KEY, TENANT, Hub, PolicyClient, Proxy, request, wait_until
-from webapi import Browser
+from webapi import Browser, call
 
 CANARY = "canary-7731@example.com"
 MANAGE_KEY = "ma_" + "M" * 43
@@ -183,6 +183,8 @@ def test_a_job_that_is_asked_for_twice_is_one(null_hub):
     wait_until(lambda: job(null_hub, made["id"])["state"] == "done", "erased")
     assert (status, api(null_hub, "POST", "/jobs", body, fields=once)) == (202, (202, made))
     assert len(jobs(null_hub)) == len(api(null_hub, "GET", "/tombstones")[1]["rows"]) == 1
+    replayed = call(null_hub, "POST", "/api/v1/jobs", MANAGE_KEY, body, once)
+    assert replayed.fields["location"] == f"/api/v1/jobs/{made['id']}" and replayed.fields["idempotency-replayed"] == "true"
     assert api(null_hub, "POST", "/jobs", {**body, "address": "z@y.example"}, fields=once)[0] == 422
     assert api(null_hub, "POST", "/jobs", body)[1]["id"] != made["id"]
     admin = Browser(null_hub)
@@ -287,7 +289,12 @@ def test_history_is_classified_anew(place, started, duck_hub):
     wait_until(lambda: stored(duck_hub) == 100, "stored")
     before = {row["direction"]: row["requests"] for row in duck_hub.query("requests", by=["direction"])}
     assert before.get("in", 0) < 20, before
-    duck_hub.cli("domain", "add", "new-domain.example", "--tenant", TENANT)
+    said = duck_hub.cli("domain", "add", "new-domain.example", "--tenant", TENANT)
+    assert f"`mail-analytics reclassify --tenant {TENANT}`" in said.stderr and "reclassify" not in said.stdout
+    duck_hub.cli("tenant", "add", "silent")
+    for args in (["domain", "add", "silent.example", "--tenant", "silent"], ["domain", "remove", "silent.example", "--tenant", "silent"],
+                 ["apikey", "add", "another", "--tenant", TENANT, "--scope", "read"]):
+        assert "reclassify" not in duck_hub.cli(*args).stderr, args
     assert before == {row["direction"]: row["requests"] for row in duck_hub.query("requests", by=["direction"])}
     done = json.loads(duck_hub.cli("reclassify", "--tenant", TENANT, "--json").stdout)
     assert done["state"] == "done" and done["result"]["parts"] == 1, done

@@ -189,3 +189,11 @@ int account_job_pending(struct account *a, const char *kind, bool *out, struct e
     *out = count > 0;
     return rc;
 }
+
+int account_job_failure(const struct account_job *job, const char **why)
+{
+    const char *line = strchr(job->result, '\n');
+    int code = line != NULL ? err_find(job->result, (size_t)(line - job->result)) : 0;
+    *why = code != 0 ? line + 1 : job->result;
+    return code;
+}

@@ -37,8 +37,9 @@ struct account_job {
     const char *kind;
     const char *arguments; /* a JSON object */
     const char *resume;    /* the kind's own: how far it came; "" at first */
-    const char *result;    /* a JSON object when done; why, when failed; else "" */
-    const char *who;       /* for the audit */
+    const char
+        *result;     /* a JSON object when done; when failed: the code's name, a newline, and why; else "" */
+    const char *who; /* for the audit */
 };
 
 /* Takes tenant, kind, arguments and who. ERR_LIMIT: JOBS_WAITING. */
@@ -71,5 +72,8 @@ MUST_CHECK int account_job_end(struct account *a, uint64_t id, enum job_state st
                                struct err *err);
 /* Is one of that kind waiting or running (tenant 0: whosever)? */
 MUST_CHECK int account_job_pending(struct account *a, const char *kind, bool *out, struct err *err);
+
+/* Why it failed: *why, and the code, 0 when a release ended it that noted none. */
+int account_job_failure(const struct account_job *job, const char **why);
 
 #endif

@@ -110,6 +110,33 @@ static void cancelling(void **state)
     expect_next("2 7 erase {} running 0/0  cancel;");
 }
 
+static void a_failure_has_a_code_and_a_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *result, *why;
+        int code;
+    } cases[] = {
+        {"full\nno room", "no room", ERR_FULL},
+        {"full\ntwo\nlines", "two\nlines", ERR_FULL},
+        {"as releases wrote it that noted no code", "as releases wrote it that noted no code", 0},
+        {"with two\nlines", "with two\nlines", 0},
+        {"full", "full", 0},
+        {"\nnothing", "\nnothing", 0},
+        {"", "", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        const struct account_job job = {.state = JOB_FAILED, .result = cases[i].result};
+        const char *why;
+        assert_int_equal(account_job_failure(&job, &why), cases[i].code);
+        assert_string_equal(why, cases[i].why);
+    }
+    for (int code = ERR_FIRST_ + 1; code < ERR_LAST_; code++)
+        assert_int_equal(err_find(err_name(code), strlen(err_name(code))), code);
+    assert_int_equal(err_find("full ", 5), 0);
+    assert_int_equal(err_find("", 0), 0);
+}
+
 static void the_list_is_bounded(void **state)
 {
     (void)state;
@@ -214,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(jobs_are_taken_in_order_and_outlive_the_hub, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cancelling, set_up, tear_down),
+        cmocka_unit_test(a_failure_has_a_code_and_a_reason),
         cmocka_unit_test_setup_teardown(the_list_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tombstones_outlive_their_tenant, set_up, tear_down),
         cmocka_unit_test_setup_teardown(retention_is_a_tenants, set_up, tear_down),

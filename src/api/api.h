@@ -11,6 +11,7 @@
 
 #include "account/account.h"
 #include "api/raw.h"
+#include "base/share.h"
 #include "store/store.h"
 
 enum { API_BODY_BYTES = 8 * 1024 * 1024 };
@@ -37,6 +38,7 @@ struct api_context {
     struct store *store;
     int64_t query_timeout_us;
     const char *export_dir;          /* for files that are being read out */
+    struct share *files;             /* places for those that are being written; NULL: no store, either */
     const struct api_people *people; /* NULL: not over HTTP, nobody logs in */
     /* the hub's own figures for GET /api/v1/status and /edges; NULL offline */
     int (*status)(void *arg, struct buf *json);
@@ -45,6 +47,8 @@ struct api_context {
     void (*jobs)(void *arg, uint64_t cancelled);
     /* A page of the journal's records as they were sent; NULL offline. ERR_CONFLICT: no such place. */
     int (*raw)(void *arg, struct account *account, struct raw_page *page, struct err *err);
+    /* Was anything of the tenant's heard? NULL: nobody can say. */
+    bool (*heard)(void *arg, uint32_t tenant);
     int (*edge_history)(void *arg, uint32_t tenant, const char *id, struct buf *json); /* ERR_NOT_FOUND */
     void *arg;
 };

@@ -376,6 +376,19 @@ static void what_comes_twice_is_done_once(void **state)
     expect(w, 409, "POST", "/api/v1/apikeys?tenant=acme", key); /* whose key it isn't */
     w->once = "short";
     expect(w, 400, "POST", "/api/v1/tenants", "{\"name\":\"new\"}");
+    w->once = "9b1f0a52-93a4-4b3e-8d0c-0a4d9c1c6f10"; /* with the fields of the first answer */
+    expect(w, 202, "POST", "/api/v1/jobs", "{\"kind\":\"retain\"}");
+    assert_true(slice_equal(buf_slice(&w->reply.fields), SLICE("Location: /api/v1/jobs/1\r\n")));
+    expect(w, 202, "POST", "/api/v1/jobs", "{\"kind\":\"retain\"}");
+    assert_true(slice_equal(buf_slice(&w->reply.fields),
+                            SLICE("Location: /api/v1/jobs/1\r\nIdempotency-Replayed: true\r\n")));
+    assert_int_equal(json_integer_value(json_object_get(w->json, "id")), 1);
+    w->once = "ab1f0a52-93a4-4b3e-8d0c-0a4d9c1c6f10";
+    for (int i = 0; i < 2; i++) {
+        expect(w, 201, "POST", "/api/v1/domains?tenant=acme", "{\"name\":\"c.example\"}");
+        assert_true(buf_slice(&w->reply.fields).n >= 18);
+        assert_memory_equal(w->reply.fields.p, "Reclassify: acme\r\n", 18);
+    }
     w->once = "8b1f0a52-93a4-4b3e-8d0c-0a4d9c1c6f10";
     expect(w, 400, "POST", "/api/v1/tenants", "{\"name\":\"\"}");
     expect(w, 201, "POST", "/api/v1/tenants", "{\"name\":\"new\"}"); /* a failure was not kept */
@@ -428,6 +441,78 @@ static void fixtures_load_once(void **state)
         number(w, "tenants") + number(w, "domains") + number(w, "networks") + number(w, "apikeys"), 0);
     expect(w, 200, "GET", "/api/v1/tenants/acme", "");
     assert_int_equal(number(w, "rule_version"), version);
+}
+
+/* Of the second tenant nothing was heard. */
+static bool heard(void *arg, uint32_t tenant)
+{
+    (void)arg;
+    return tenant != 2;
+}
+
+static void expect_relabel(struct world *w, const char *names)
+{
+    char line[256] = "";
+    if (names[0] != '\0')
+        (void)snprintf(line, sizeof line, "Reclassify: %s\r\n", names);
+    const char *at = memmem(w->reply.fields.p, w->reply.fields.n, "Reclassify", 10);
+    if (names[0] == '\0'
+            ? at != NULL
+            : at == NULL || memmem(w->reply.fields.p, w->reply.fields.n, line, strlen(line)) == NULL)
+        fail_msg("not '%s': %.*s", names, (int)w->reply.fields.n, w->reply.fields.p);
+}
+
+static void changed_rules_say_whose_history_keeps_its_labels(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        int status;
+        const char *method, *path, *body, *names;
+    } cases[] = {
+        {201, "POST", "/api/v1/domains?tenant=old", "{\"name\":\"a.example\"}", "old"},
+        {201, "POST", "/api/v1/domains?tenant=new", "{\"name\":\"a.example\"}", ""},
+        {409, "POST", "/api/v1/domains?tenant=old", "{\"name\":\"a.example\"}", ""},
+        {201, "POST", "/api/v1/domains",
+         "[{\"tenant\":\"old\",\"name\":\"b.example\"},{\"tenant\":\"new\",\"name\":\"b.example\"},"
+         "{\"tenant\":\"third\",\"name\":\"b.example\"},{\"tenant\":\"old\",\"name\":\"c.example\"}]",
+         "old, third"},
+        {200, "PATCH", "/api/v1/domains/a.example?tenant=old", "{\"kind\":\"relayed\"}", "old"},
+        {200, "PATCH", "/api/v1/domains/a.example?tenant=old", "{\"kind\":\"relayed\"}", ""},
+        {200, "DELETE", "/api/v1/domains/a.example?tenant=old", "", "old"},
+        {201, "POST", "/api/v1/networks?tenant=old", "{\"prefix\":\"192.0.2.0/24\"}", "old"},
+        {200, "PATCH", "/api/v1/networks/192.0.2.0%2F24?tenant=old", "{\"comment\":\"x\"}", ""},
+        {200, "PATCH", "/api/v1/networks/192.0.2.0%2F24?tenant=old", "{\"trusted\":false}", "old"},
+        {200, "DELETE", "/api/v1/networks/192.0.2.0%2F24?tenant=old", "", "old"},
+        {201, "POST", "/api/v1/apikeys", "{\"tenant\":\"old\",\"name\":\"k\",\"scopes\":[\"read\"]}", ""},
+        {200, "POST", "/api/v1/load",
+         "{\"tenants\":[{\"name\":\"old\",\"domains\":[\"b.example\"]},"
+         "{\"name\":\"third\",\"networks\":[\"192.0.2.0/24\"]},"
+         "{\"name\":\"fourth\",\"domains\":[\"b.example\"]}]}",
+         "third"},
+    };
+    w->context.heard = heard;
+    expect(w, 201, "POST", "/api/v1/tenants", "[{\"name\":\"old\"},{\"name\":\"new\"},{\"name\":\"third\"}]");
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        expect(w, cases[i].status, cases[i].method, cases[i].path, cases[i].body);
+        expect_relabel(w, cases[i].names);
+    }
+}
+
+/* The field is bounded, whatever one request changes. */
+static void of_many_tenants_some_are_named(void **state)
+{
+    struct world *w = *state;
+    char tenants[2048] = "", domains[4096] = "", names[256] = "";
+    for (int i = 10; i < 10 + 17; i++) {
+        size_t t = strlen(tenants), d = strlen(domains), n = strlen(names);
+        (void)snprintf(tenants + t, sizeof tenants - t, "%c{\"name\":\"t%d\"}", t == 0 ? '[' : ',', i);
+        (void)snprintf(domains + d, sizeof domains - d, "%c{\"tenant\":\"t%d\",\"name\":\"a.example\"}",
+                       d == 0 ? '[' : ',', i);
+        (void)snprintf(names + n, sizeof names - n, i < 26 ? "t%d, " : "*", i);
+    }
+    expect(w, 201, "POST", "/api/v1/tenants", strcat(tenants, "]"));
+    expect(w, 201, "POST", "/api/v1/domains", strcat(domains, "]"));
+    expect_relabel(w, names);
 }
 
 static void fixtures_fail_whole_and_say_where(void **state)
@@ -599,6 +684,8 @@ int main(void)
         CASE(what_comes_twice_is_done_once),
         CASE(arrays_are_all_or_nothing),
         CASE(fixtures_load_once),
+        CASE(changed_rules_say_whose_history_keeps_its_labels),
+        CASE(of_many_tenants_some_are_named),
         CASE(fixtures_fail_whole_and_say_where),
         CASE(tenants_see_only_their_own),
         CASE(questions_have_the_callers_scope),

@@ -113,7 +113,8 @@ int call_add_rows(struct api_call *call, const char *action,
     if (call->body == NULL)
         return err_set(&call->err, ERR_INVALID, "a JSON body is needed");
     call->status = 201;
-    return account_atomically(call->context->account, add_items, &addition, &call->err);
+    int rc = account_atomically(call->context->account, add_items, &addition, &call->err);
+    return rc != 0 ? rc : call_tell_ruled(call);
 }
 
 int call_add(struct api_call *call, const char *action,

@@ -9,7 +9,12 @@
 #include "api.h"
 #include "field.h"
 
-enum { API_TEXT_BYTES = 512, API_ITEMS = 1000000, API_KEYS_AT_ONCE = 1000 };
+enum {
+    API_TEXT_BYTES = 512,
+    API_ITEMS = 1000000,
+    API_KEYS_AT_ONCE = 1000,
+    API_RELABELLED = 16, /* tenants whose rules one request changes, that are named in its reply */
+};
 
 struct api_call {
     struct api_context *context;
@@ -27,6 +32,9 @@ struct api_call {
     uint64_t job;    /* that a change asked for */
     uint32_t named;  /* the tenant whose name is kept here */
     char tenant_name[ACCOUNT_NAME_BYTES];
+    uint32_t ruled[API_RELABELLED]; /* tenants whose rules were changed */
+    unsigned ruled_count;
+    bool ruled_more;  /* than those */
     long index;       /* of the item at fault in an array body; -1: none */
     unsigned retry_s; /* a problem says to try again after so many seconds; 0: doesn't */
 };
@@ -139,6 +147,12 @@ struct edit {
     bool removes;
 };
 MUST_CHECK int call_edit(struct api_call *call, const struct edit *edit);
+
+/* The rules of the tenant were changed, by domains or networks (relabel.c). */
+void call_ruled(struct api_call *call, uint32_t tenant);
+/* Once that is committed: names in the reply's Reclassify those tenants of which something was heard before,
+ * as that keeps its labels. */
+MUST_CHECK int call_tell_ruled(struct api_call *call);
 
 /* A creating request that has an Idempotency-Key: done once (once.c). */
 MUST_CHECK int call_once(struct api_call *call, int (*handler)(struct api_call *call));

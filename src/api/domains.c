@@ -83,6 +83,7 @@ static int add_one(struct api_call *call, const struct field *item)
     rc = account_domain_add(call->context->account, &domain, &call->err);
     if (rc != 0)
         return field_blame(item, rc);
+    call_ruled(call, domain.tenant);
     return json_is_array(call->body) ? 0 : write_domain(call, &domain);
 }
 
@@ -131,7 +132,11 @@ static int change_one(struct api_call *call)
         rc = read_kind(&root, &domain.kind);
     if (rc == 0)
         rc = field_bool(&root, "subdomains", domain.subdomains, &domain.subdomains);
-    return rc != 0 ? rc : account_domain_put(account, &domain, &changed, &call->err);
+    if (rc == 0)
+        rc = account_domain_put(account, &domain, &changed, &call->err);
+    if (rc == 0 && changed)
+        call_ruled(call, domain.tenant);
+    return rc;
 }
 
 int domains_change(struct api_call *call)
@@ -143,7 +148,10 @@ int domains_change(struct api_call *call)
 
 static int remove_one(struct api_call *call)
 {
-    return account_domain_remove(call->context->account, call->tenant, call->name, &call->err);
+    int rc = account_domain_remove(call->context->account, call->tenant, call->name, &call->err);
+    if (rc == 0)
+        call_ruled(call, call->tenant);
+    return rc;
 }
 
 int domains_remove(struct api_call *call)

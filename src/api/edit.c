@@ -75,5 +75,6 @@ int call_edit(struct api_call *call, const struct edit *edit)
     struct editing editing = {call, edit};
     if (!edit->removes && !json_is_object(call->body))
         return err_set(&call->err, ERR_INVALID, "a JSON object with what is to change is needed");
-    return account_atomically(call->context->account, edit_in_transaction, &editing, &call->err);
+    int rc = account_atomically(call->context->account, edit_in_transaction, &editing, &call->err);
+    return rc != 0 ? rc : call_tell_ruled(call);
 }

@@ -49,10 +49,14 @@ static int write_tenant(struct api_call *call, uint32_t tenant)
 
 static int write_outcome(struct buf *out, const struct account_job *job)
 {
+    const char *why = NULL;
+    int code = job->state == JOB_FAILED ? account_job_failure(job, &why) : 0;
     int rc = buf_addf(out, ",\"result\":%s,\"error\":", job->state == JOB_DONE ? job->result : "null");
     if (rc == 0)
-        rc = job->state == JOB_FAILED ? field_write(out, slice_of(job->result)) : buf_addf(out, "null");
-    return rc;
+        rc = why != NULL ? field_write(out, slice_of(why)) : buf_addf(out, "null");
+    if (rc != 0)
+        return rc;
+    return code != 0 ? buf_addf(out, ",\"code\":\"%s\"", err_name(code)) : buf_addf(out, ",\"code\":null");
 }
 
 static int write_job(struct api_call *call, const struct account_job *job)

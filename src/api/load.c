@@ -20,9 +20,9 @@ struct loading {
     struct account *account;
     const json_t *document;
     struct fixture_counts *counts;
-    int (*made)(void *arg, const char *tenant, const char *name, const char *secret);
-    void *arg;
+    const struct fixture_calls *calls;
     uint32_t tenant;
+    bool fresh; /* it was added just now: nothing was heard of it */
     const char *tenant_name;
     json_t *seen; /* a set: what this document has named so far */
 };
@@ -43,6 +43,12 @@ static int see(struct loading *l, const struct field *item, const char *noun, co
                : field_fail(item, ERR_NO_MEMORY, "out of memory");
 }
 
+static void rules_changed(struct loading *l)
+{
+    if (!l->fresh)
+        l->calls->ruled(l->calls->arg, l->tenant);
+}
+
 static int load_domain(struct loading *l, const struct field *item, enum domain_kind kind)
 {
     struct account_domain domain;
@@ -55,6 +61,8 @@ static int load_domain(struct loading *l, const struct field *item, enum domain_
         return rc;
     rc = account_domain_put(l->account, &domain, &changed, item->err);
     l->counts->domains += changed;
+    if (rc == 0 && changed)
+        rules_changed(l);
     return rc != 0 ? field_blame(item, rc) : 0;
 }
 
@@ -82,6 +90,8 @@ static int load_network(struct loading *l, const struct field *item)
         return rc;
     rc = account_network_put(l->account, &network, &changed, item->err);
     l->counts->networks += changed;
+    if (rc == 0 && changed)
+        rules_changed(l);
     return rc != 0 ? field_blame(item, rc) : 0;
 }
 
@@ -129,7 +139,7 @@ static int load_apikey(struct loading *l, const struct field *item)
         return field_blame(item, rc);
     l->counts->apikeys++;
     if (given == NULL)
-        rc = l->made(l->arg, l->tenant_name, wanted.name, secret);
+        rc = l->calls->made(l->calls->arg, l->tenant_name, wanted.name, secret);
     sodium_memzero(secret, sizeof secret);
     return rc;
 }
@@ -155,7 +165,8 @@ static int load_tenant(struct loading *l, const struct field *item)
     if (rc != 0)
         return rc;
     rc = account_tenant_find(l->account, l->tenant_name, &l->tenant, item->err);
-    if (rc == ERR_NOT_FOUND) {
+    l->fresh = rc == ERR_NOT_FOUND;
+    if (l->fresh) {
         rc = account_tenant_add(l->account, l->tenant_name, &l->tenant, item->err);
         l->counts->tenants += rc == 0;
     }
@@ -188,10 +199,9 @@ static int load_document(struct account *a, void *arg, struct err *err)
 }
 
 int fixture_load(struct account *a, const json_t *document, struct fixture_counts *counts,
-                 int (*made)(void *arg, const char *tenant, const char *name, const char *secret), void *arg,
-                 struct err *err)
+                 const struct fixture_calls *calls, struct err *err)
 {
-    struct loading l = {.account = a, .document = document, .counts = counts, .made = made, .arg = arg};
+    struct loading l = {.account = a, .document = document, .counts = counts, .calls = calls};
     *counts = (struct fixture_counts){0};
     if ((l.seen = json_object()) == NULL)
         return err_set(err, ERR_NO_MEMORY, "out of memory");
@@ -210,8 +220,14 @@ static int made_key(void *arg, const char *tenant, const char *name, const char 
     return call_reply_failed(call, rc);
 }
 
+static void rules_of(void *arg, uint32_t tenant)
+{
+    call_ruled(arg, tenant);
+}
+
 int load_post(struct api_call *call)
 {
+    const struct fixture_calls calls = {made_key, rules_of, call};
     struct fixture_counts n;
     if (!call->request->caller.operator_)
         return err_set(&call->err, ERR_DENIED, "fixtures are for the operator");
@@ -219,12 +235,12 @@ int load_post(struct api_call *call)
         return err_set(&call->err, ERR_INVALID, "a JSON body is needed");
     int rc = buf_addf(call->reply, "{\"keys\":[");
     if (rc == 0)
-        rc = fixture_load(call->context->account, call->body, &n, made_key, call, &call->err);
+        rc = fixture_load(call->context->account, call->body, &n, &calls, &call->err);
     if (rc == 0 && n.tenants + n.domains + n.networks + n.apikeys > 0)
         rc = account_audit(call->context->account, 0, call->request->caller.name, "load", "fixture",
                            &call->err);
     if (rc == 0)
         rc = buf_addf(call->reply, "],\"tenants\":%zu,\"domains\":%zu,\"networks\":%zu,\"apikeys\":%zu}",
                       n.tenants, n.domains, n.networks, n.apikeys);
-    return rc;
+    return rc != 0 ? rc : call_tell_ruled(call);
 }

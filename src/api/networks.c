@@ -80,6 +80,7 @@ static int add_one(struct api_call *call, const struct field *item)
     rc = account_network_add(call->context->account, &network, &call->err);
     if (rc != 0)
         return field_blame(item, rc);
+    call_ruled(call, network.tenant);
     return json_is_array(call->body) ? 0 : write_network(call, &network);
 }
 
@@ -144,7 +145,11 @@ static int change_one(struct api_call *call)
         rc = field_bool(&root, "trusted", now.trusted, &network.trusted);
     if (rc == 0)
         rc = field_text(&root, "comment", now.comment, &network.comment);
-    return rc != 0 ? rc : account_network_put(account, &network, &changed, &call->err);
+    if (rc == 0)
+        rc = account_network_put(account, &network, &changed, &call->err);
+    if (rc == 0 && network.trusted != now.trusted) /* a comment labels nothing */
+        call_ruled(call, network.tenant);
+    return rc;
 }
 
 int networks_change(struct api_call *call)
@@ -158,7 +163,11 @@ static int remove_one(struct api_call *call)
 {
     struct ip_prefix prefix;
     int rc = read_path(call, &prefix);
-    return rc != 0 ? rc : account_network_remove(call->context->account, call->tenant, prefix, &call->err);
+    if (rc == 0)
+        rc = account_network_remove(call->context->account, call->tenant, prefix, &call->err);
+    if (rc == 0)
+        call_ruled(call, call->tenant);
+    return rc;
 }
 
 int networks_remove(struct api_call *call)

@@ -32,11 +32,16 @@ enum { FIXTURE_TENANTS = 100000 };
 struct fixture_counts {
     size_t tenants, domains, networks, apikeys; /* added or changed */
 };
+/* What is told while it is taken: new keys without a given text, with their secret; tenants that were there
+ * before and have other rules now, again with each. */
+struct fixture_calls {
+    int (*made)(void *arg, const char *tenant, const char *name, const char *secret);
+    void (*ruled)(void *arg, uint32_t tenant);
+    void *arg;
+};
 
-/* Takes a whole fixture file, all or nothing; the same again changes nothing. New keys without a given text
- * are handed to made() with their secret. Errors name the JSON path. */
+/* Takes a whole fixture file, all or nothing; the same again changes nothing. Errors name the JSON path. */
 MUST_CHECK int fixture_load(struct account *a, const json_t *document, struct fixture_counts *counts,
-                            int (*made)(void *arg, const char *tenant, const char *name, const char *secret),
-                            void *arg, struct err *err);
+                            const struct fixture_calls *calls, struct err *err);
 
 #endif

@@ -16,11 +16,10 @@ struct raw_place {
     uint32_t tenant;        /* whose records; 0: everybody's */
     struct journal_pos pos; /* of the journal's record that is read next */
     uint32_t skip;          /* records in that one that were read */
-    struct epoch
-        epoch; /* stands for that of the journal's record before it; and its seq, 0: there was none */
-    uint64_t seq;
-    int64_t hub_ts; /* of the last record that was told, to EVENT_TS_MAX; 0: none was */
-    bool gap;       /* something may be missing behind that, and this was not told yet */
+    struct epoch epoch;     /* stands for that of pos's segment; zero: not known */
+    uint64_t seq;           /* of the journal's record before pos in that epoch; 0: none */
+    int64_t hub_ts;         /* of the last record that was told, to EVENT_TS_MAX; 0: none was */
+    bool gap;               /* something may be missing behind that, and this was not told yet */
 };
 
 enum { RAW_PLACE_BYTES = 160 }; /* as text, with its NUL */

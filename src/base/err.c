@@ -90,6 +90,14 @@ const char *err_name(int code)
     return row_of(code)->name;
 }
 
+int err_find(const char *name, size_t n)
+{
+    for (int code = ERR_FIRST_ + 1; code < ERR_LAST_; code++)
+        if (strlen(err_name(code)) == n && memcmp(err_name(code), name, n) == 0)
+            return code;
+    return 0;
+}
+
 const char *err_text(int code)
 {
     return row_of(code)->text;

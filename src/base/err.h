@@ -43,6 +43,7 @@ int err_errno(struct err *err, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 
 
 /* Facts about a code. Unknown codes answer like ERR_IO. The texts are static. */
 const char *err_name(int code);
+int err_find(const char *name, size_t n); /* the code of the name with n bytes; 0: none */
 const char *err_text(int code);
 int err_http_status(int code);
 bool err_retryable(int code);

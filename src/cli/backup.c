@@ -117,11 +117,12 @@ static int merge_tombstones(struct cli *cli, const char *from, const char *accou
 }
 
 static struct stat owner; /* nftw has no argument */
+static const char *owned;
 
 static int give_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st, (void)type, (void)ftw;
-    return lchown(path, owner.st_uid, owner.st_gid);
+    return backup_is_lost(owned, path) ? 0 : lchown(path, owner.st_uid, owner.st_gid);
 }
 
 /* Restored by root into a directory of the hub's user, it is that user's. */
@@ -129,6 +130,7 @@ static int give_away(struct cli *cli, const char *data)
 {
     if (geteuid() != 0 || stat(data, &owner) != 0 || owner.st_uid == 0)
         return 0;
+    owned = data;
     return nftw(data, give_one, OPEN_FILES, FTW_PHYS) == 0
                ? 0
                : err_errno(&cli->err, errno, "%s can't be given to its owner", data);

@@ -173,11 +173,19 @@ static int ask_hub(struct cli *cli, int fd, const char *method, const char *path
     return rc;
 }
 
+/* Where no hub ever ran nothing was heard; else nobody can say of whom. */
+static bool heard_here(void *arg, uint32_t tenant)
+{
+    const struct hub_paths *paths = arg;
+    (void)tenant;
+    return access(paths->journal, F_OK) == 0;
+}
+
 static int ask_here(struct cli *cli, const char *method, const char *path, struct slice body, int *status,
-                    struct buf *reply)
+                    struct buf *head, struct buf *reply)
 {
     struct hub_paths paths;
-    struct api_context context = {0};
+    struct api_context context = {.heard = heard_here, .arg = &paths};
     struct api_reply answer;
     struct err why = {0};
     char name[32];
@@ -205,17 +213,11 @@ static int ask_here(struct cli *cli, const char *method, const char *path, struc
     *status = answer.status;
     *reply = answer.body;
     answer.body = (struct buf){0};
+    if (head != NULL)
+        rc = buf_add_slice(head, buf_slice(&answer.fields));
     api_reply_fini(&answer);
     account_close(&context.account);
-    return 0;
-}
-
-static int code_of(const char *name)
-{
-    for (int code = ERR_FIRST_ + 1; code < ERR_LAST_; code++)
-        if (strcmp(err_name(code), name) == 0)
-            return code;
-    return ERR_IO;
+    return rc;
 }
 
 static int understand(struct cli *cli, int status, const struct buf *reply, json_t **out, long *index)
@@ -233,7 +235,8 @@ static int understand(struct cli *cli, int status, const struct buf *reply, json
         *index = (long)json_integer_value(at);
     if (detail != NULL && strncmp(detail, "$: ", 3) == 0)
         detail += 3; /* the whole of what was sent: no place that a person knows */
-    int rc = cli_fail(cli, code != NULL ? code_of(code) : ERR_IO, "%s",
+    int known = code != NULL ? err_find(code, strlen(code)) : 0;
+    int rc = cli_fail(cli, known != 0 ? known : ERR_IO, "%s",
                       detail != NULL ? detail : "the hub refused without a reason");
     json_decref(*out);
     *out = NULL;
@@ -260,8 +263,8 @@ int client_fetch_whole(struct cli *cli, const char *path, struct buf *head, stru
     return rc;
 }
 
-int client_ask(struct cli *cli, const char *method, const char *path, struct slice body, json_t **out,
-               long *index)
+static int ask(struct cli *cli, const char *method, const char *path, struct slice body, struct buf *head,
+               json_t **out, long *index)
 {
     int fd = -1, status = 0;
     struct buf reply = {.limit = CLIENT_REPLY_BYTES};
@@ -272,13 +275,55 @@ int client_ask(struct cli *cli, const char *method, const char *path, struct sli
         return cli_fail(cli, ERR_LIMIT, "this is more than %d MiB at once: split it", API_BODY_BYTES >> 20);
     int rc = client_connect(cli, &fd);
     if (rc == 0)
-        rc = ask_hub(cli, fd, method, path, body, &status, NULL, &reply);
+        rc = ask_hub(cli, fd, method, path, body, &status, head, &reply);
     else if (rc == ERR_UNAVAILABLE)
-        rc = ask_here(cli, method, path, body, &status, &reply);
+        rc = ask_here(cli, method, path, body, &status, head, &reply);
     if (rc == 0)
         rc = understand(cli, status, &reply, out, index);
     if (fd >= 0)
         close(fd);
     buf_fini(&reply);
+    return rc;
+}
+
+int client_ask(struct cli *cli, const char *method, const char *path, struct slice body, json_t **out,
+               long *index)
+{
+    return ask(cli, method, path, body, NULL, out, index);
+}
+
+/* The reply's Reclassify: tenants, with `*` for more of them. */
+static void tell_kept_labels(struct slice head)
+{
+    static const char name[] = "\r\nReclassify: ";
+    const char *at = head.p != NULL ? memmem(head.p, head.n, name, sizeof name - 1) : NULL;
+    if (at == NULL)
+        return;
+    at += sizeof name - 1;
+    struct slice rest = {at, (size_t)(head.p + head.n - at)}, line, tenant;
+    if (!slice_split(&rest, '\r', &line))
+        return;
+    while (slice_split(&line, ',', &tenant)) {
+        tenant = slice_trim(tenant);
+        if (slice_equal(tenant, SLICE("*")))
+            (void)fprintf(stderr, "so it may be with more tenants of this change\n");
+        else
+            (void)fprintf(stderr,
+                          "what was heard before keeps its labels: `mail-analytics reclassify --tenant %.*s` "
+                          "re-labels it\n",
+                          (int)tenant.n, tenant.p);
+    }
+}
+
+int client_change(struct cli *cli, const char *method, const char *path, struct slice body, json_t **out,
+                  long *index)
+{
+    struct buf head = {.limit = CLIENT_HEAD_BYTES};
+    int rc = buf_add(&head, "\r\n", 2); /* before the first field, too */
+    if (rc == 0)
+        rc = ask(cli, method, path, body, &head, out, index);
+    if (rc == 0)
+        tell_kept_labels(buf_slice(&head));
+    buf_fini(&head);
     return rc;
 }

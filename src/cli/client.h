@@ -8,12 +8,17 @@
 
 #include "cli.h"
 
-enum { CLIENT_PATH_BYTES = 2048, CLIENT_REPLY_BYTES = 40 * 1024 * 1024 };
+enum { CLIENT_PATH_BYTES = 2048, CLIENT_HEAD_BYTES = 16384, CLIENT_REPLY_BYTES = 40 * 1024 * 1024 };
 
 /* The reply's document in *out (json_decref it). A problem document becomes its code, cli->err says its
  * detail, and *index (may be NULL) the item at fault, -1 without one. */
 MUST_CHECK int client_ask(struct cli *cli, const char *method, const char *path, struct slice body,
                           json_t **out, long *index);
+
+/* The same for what may change a tenant's rules: when the hub names tenants whose older events keep their
+ * labels, stderr says what to do. */
+MUST_CHECK int client_change(struct cli *cli, const char *method, const char *path, struct slice body,
+                             json_t **out, long *index);
 
 /* A GET whose reply is no JSON document: its body as it came. Problems as above. */
 MUST_CHECK int client_fetch(struct cli *cli, const char *path, struct buf *body);

@@ -66,8 +66,10 @@ int job_wait(struct cli *cli, json_int_t id, json_t **out)
 static int judge(struct cli *cli, const json_t *job)
 {
     const char *state = text_of(job, "state");
+    const char *name = text_of(job, "code");
+    int code = err_find(name, strlen(name));
     if (strcmp(state, "failed") == 0)
-        return cli_fail(cli, ERR_ENGINE, "job %lld failed: %.400s",
+        return cli_fail(cli, code != 0 ? code : ERR_ENGINE, "job %lld failed: %.400s",
                         (long long)json_integer_value(json_object_get(job, "id")), text_of(job, "error"));
     if (strcmp(state, "cancelled") == 0)
         return cli_fail(cli, ERR_CANCELLED, "job %lld was cancelled",

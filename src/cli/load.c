@@ -21,7 +21,7 @@ int verb_load(struct cli *cli)
     if (rc == 0)
         rc = cli_read(cli, file, API_BODY_BYTES, &text);
     if (rc == 0)
-        rc = client_ask(cli, "POST", "/api/v1/load", buf_slice(&text), &reply, NULL);
+        rc = client_change(cli, "POST", "/api/v1/load", buf_slice(&text), &reply, NULL);
     if (rc == 0 && cli->json)
         cli_print_json(reply);
     else if (rc == 0) {

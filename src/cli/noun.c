@@ -99,7 +99,7 @@ static int post(struct cli *cli, const char *path, const json_t *document, json_
     char *body = json_dumps(document, JSON_COMPACT);
     if (body == NULL)
         return cli_fail(cli, ERR_USAGE, "what was given is not valid UTF-8");
-    int rc = client_ask(cli, "POST", path, slice_of(body), reply, index);
+    int rc = client_change(cli, "POST", path, slice_of(body), reply, index);
     free(body);
     return rc;
 }
@@ -173,7 +173,7 @@ static int remove_one(struct cli *cli, const struct noun *noun, const char *oper
         rc = client_parameter(path, "erase", flags[ERASE].count > 0 ? "1" : NULL);
     if (rc != 0)
         return cli_fail(cli, ERR_USAGE, "'%.60s' is too long", operand);
-    rc = client_ask(cli, "DELETE", path, SLICE(""), &reply, NULL);
+    rc = client_change(cli, "DELETE", path, SLICE(""), &reply, NULL);
     if (rc == 0 && cli->json)
         cli_print_json(reply);
     else if (rc == 0)

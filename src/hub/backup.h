@@ -44,11 +44,14 @@ MUST_CHECK int backup_verify(const char *dir, json_t **manifest, struct err *err
 /* Pure: is the text a manifest? ERR_INVALID, ERR_VERSION. */
 MUST_CHECK int backup_parse(struct slice text, json_t **manifest, struct err *err);
 
-/* Copies a verified backup's files below data (made when missing; else it has to be empty, or what an
- * interrupted call left). Until backup_restored() says that all is done, no hub takes it for its data.
- * ERR_EXISTS. */
+/* Copies a verified backup's files below data (made when missing; else it has to be empty but for the
+ * lost+found of a file system's root, or what an interrupted call left). Until backup_restored() says that
+ * all is done, no hub takes it for its data. ERR_EXISTS. */
 MUST_CHECK int backup_restore(const char *dir, const json_t *manifest, const char *data, struct err *err);
 MUST_CHECK int backup_restored(const char *data, struct err *err);
+
+/* Is the path lost+found of the directory, or below it? What is there is the file system's, not ours. */
+bool backup_is_lost(const char *dir, const char *path);
 
 /* A backup, or what one is being restored to, that is not whole. */
 bool backup_is_unfinished(const char *dir);

@@ -203,16 +203,28 @@ int backup_unmark(const char *dir, struct err *err)
     return backup_sync_path(dir, O_RDONLY | O_DIRECTORY, err);
 }
 
-/* All but the directory itself and its mark. */
+bool backup_is_lost(const char *dir, const char *path)
+{
+    static const char lost[] = "/" BACKUP_LOST;
+    size_t n = strlen(dir);
+    return strncmp(path, dir, n) == 0 && strncmp(path + n, lost, sizeof lost - 1) == 0 &&
+           (path[n + sizeof lost - 1] == '\0' || path[n + sizeof lost - 1] == '/');
+}
+
+static const char *emptied; /* nftw has no argument */
+
+/* All but the directory itself, its mark and its lost+found. */
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st, (void)type;
-    bool stays = ftw->level == 0 || (ftw->level == 1 && strcmp(path + ftw->base, BACKUP_MARK) == 0);
+    bool stays = ftw->level == 0 || (ftw->level == 1 && strcmp(path + ftw->base, BACKUP_MARK) == 0) ||
+                 backup_is_lost(emptied, path);
     return stays ? 0 : remove(path);
 }
 
 int backup_empty(const char *dir, struct err *err)
 {
+    emptied = dir;
     if (nftw(dir, remove_one, OPEN_FILES, FTW_DEPTH | FTW_PHYS) != 0)
         return err_errno(err, errno, "what an earlier try left in %s can't be removed", dir);
     return backup_unmark(dir, err); /* last: killed before, it is known for what it is */

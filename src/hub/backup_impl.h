@@ -12,6 +12,7 @@ enum { BACKUP_VERSION = 1, BACKUP_HASH_BYTES = 33, OPEN_FILES = 16 };
 #define BACKUP_MANIFEST "manifest.json"
 #define BACKUP_FORMAT   "mail-analytics backup"
 #define BACKUP_MARK     ".unfinished"
+#define BACKUP_LOST     "lost+found" /* at the root of a file system */
 
 /* A name below a backup: printable ASCII without backslashes, single slashes between parts that are neither
  * "." nor "..". */

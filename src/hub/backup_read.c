@@ -222,11 +222,34 @@ int backup_verify(const char *path, json_t **manifest, struct err *err)
     return is_file(path) ? unpack(path, NULL, manifest, err) : verify_directory(path, manifest, err);
 }
 
-static bool is_empty(DIR *names)
+/* But for "." and "..", and for what pass() says. */
+static bool is_empty(DIR *names, bool (*pass)(int dir_fd, const char *name))
 {
     bool empty = true;
-    for (struct dirent *entry; (entry = readdir(names)) != NULL;)
-        empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    for (struct dirent *entry; empty && (entry = readdir(names)) != NULL;)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                (pass != NULL && pass(dirfd(names), entry->d_name));
+    return empty;
+}
+
+/* A directory of the file system's own: root's, whatever fsck found, else with nothing in it. */
+static bool is_lost_and_found(int dir_fd, const char *name)
+{
+    struct stat st;
+    if (strcmp(name, BACKUP_LOST) != 0 || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISDIR(st.st_mode))
+        return false;
+    if (st.st_uid == 0)
+        return true;
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *names = fd >= 0 ? fdopendir(fd) : NULL;
+    if (names == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    bool empty = is_empty(names, NULL);
+    (void)closedir(names);
     return empty;
 }
 
@@ -241,7 +264,7 @@ static int make_empty(const char *data, struct err *err)
     DIR *names = opendir(data);
     if (names == NULL)
         return err_errno(err, errno, "%s can't be read", data);
-    bool empty = is_empty(names);
+    bool empty = is_empty(names, is_lost_and_found);
     (void)closedir(names);
     return empty ? backup_mark(data, err)
                  : err_set(err, ERR_EXISTS, "%s is not empty: a backup is restored into an empty directory",

@@ -85,6 +85,15 @@ bool edges_admit(struct edges *edges, uint32_t tenant, struct slice id)
     return count < EDGES_TENANT_MAX;
 }
 
+bool edges_heard(const struct edges *edges, uint32_t tenant)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct edge *edge = edges->buckets[i]; edge != NULL; edge = edge->next)
+            if (edge->tenant == tenant && edge->epochs.records > 0)
+                return true;
+    return false;
+}
+
 void edges_each(struct edges *edges, void (*visit)(void *arg, struct edge *edge), void *arg)
 {
     for (size_t i = 0; i < BUCKETS; i++)

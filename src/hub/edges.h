@@ -51,6 +51,8 @@ struct edge *edges_find(struct edges *edges, uint32_t tenant, struct slice id); 
 struct edge *edges_add(struct edges *edges, uint32_t tenant, struct slice id);
 /* Is it known, or has its tenant room for another? */
 bool edges_admit(struct edges *edges, uint32_t tenant, struct slice id);
+/* Is there a record of the tenant's, of whatever edge? */
+bool edges_heard(const struct edges *edges, uint32_t tenant);
 /* Every edge, in no order. */
 void edges_each(struct edges *edges, void (*visit)(void *arg, struct edge *edge), void *arg);
 

@@ -43,6 +43,7 @@ struct hub {
     char direct_server[256];
     _Atomic(struct store *) store; /* NULL: not open */
     _Atomic(struct loader *) loader;
+    struct share *files; /* Parquet files that are being written */
     struct control *control;
     struct scrape *scrape;
     struct ingest *ingest;
@@ -121,6 +122,12 @@ static int write_edges(void *arg, uint32_t tenant, struct buf *json)
 {
     struct hub *hub = arg;
     return receive_edges(hub->receive, tenant, json);
+}
+
+static bool was_heard(void *arg, uint32_t tenant)
+{
+    struct hub *hub = arg;
+    return receive_heard(hub->receive, tenant);
 }
 
 static void on_job(void *arg, uint64_t cancelled)
@@ -442,12 +449,16 @@ static int start_loop_parts(struct hub *hub, struct err *err)
                     .status = write_status,
                     .edges = write_edges,
                     .jobs = on_job,
+                    .heard = was_heard,
                     .raw = read_originals,
                     .edge_history = write_edge_history,
                     .arg = hub},
     };
     parquet_sweep(hub->paths.export);
-    int rc = signals_open(&hub->signals, &hub->loop, &calls, hub, err);
+    int rc = share_create(&hub->files, PARQUET_AT_ONCE, err);
+    control.context.files = hub->files;
+    if (rc == 0)
+        rc = signals_open(&hub->signals, &hub->loop, &calls, hub, err);
     if (rc == 0)
         rc = ticker_create(&hub->retry, &hub->loop, retry_store, hub);
     if (rc == 0)
@@ -494,6 +505,7 @@ static void stop(struct hub *hub)
     signals_close(&hub->signals);
     (void)uv_run(&hub->loop, UV_RUN_DEFAULT); /* until the last handler is back */
     web_destroy(&hub->web);
+    share_destroy(&hub->files);
     ingest_stop(&hub->ingest);
     jobs_stop(&hub->jobs);     /* while all that it works on is there */
     direct_stop(&hub->direct); /* while there is one to hand over to */

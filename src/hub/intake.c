@@ -478,6 +478,14 @@ int intake_edge_history(struct intake *in, uint32_t tenant, struct slice id, str
     return rc;
 }
 
+bool intake_heard(struct intake *in, uint32_t tenant)
+{
+    pthread_mutex_lock(&in->lock);
+    bool heard = edges_heard(in->edges, tenant);
+    pthread_mutex_unlock(&in->lock);
+    return heard;
+}
+
 int intake_edges(struct intake *in, uint32_t tenant, struct buf *json)
 {
     pthread_mutex_lock(&in->lock);

@@ -88,6 +88,7 @@ bool intake_answer(struct intake *intake, struct route *route, struct slice *byt
 
 /* Any thread; never waits for a disk. */
 void intake_get_stats(struct intake *intake, struct receive_stats *out);
+bool intake_heard(struct intake *intake, uint32_t tenant);
 MUST_CHECK int intake_edges(struct intake *intake, uint32_t tenant, struct buf *json);
 MUST_CHECK int intake_edge_history(struct intake *in, uint32_t tenant, struct slice id, struct buf *json);
 

@@ -168,8 +168,11 @@ static bool note_end(struct jobs *jobs, struct job *job, int rc, const struct er
     pthread_mutex_unlock(&jobs->lock);
     if (state == JOB_CANCELLED && !asked)
         return false;
+    char failure[ERR_DETAIL_BYTES + 64] = "";
     char *text = rc == 0 ? json_dumps(job->result, JSON_COMPACT) : NULL;
-    const char *result = text != NULL ? text : rc == ERR_CANCELLED ? "" : err_detail(why);
+    if (state == JOB_FAILED)
+        (void)snprintf(failure, sizeof failure, "%s\n%s", err_name(rc), err_detail(why));
+    const char *result = text != NULL ? text : failure;
     (void)!account_job_progress(job->account, job->id, job->done, job->all, NULL, NULL);
     if (account_job_end(job->account, job->id, state, result, &err) != 0)
         log_error("job %llu: its end can't be noted, it runs again [%s]", (unsigned long long)job->id,

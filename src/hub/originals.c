@@ -26,22 +26,46 @@ struct reading {
 };
 
 /* The journal's epoch under another name: nobody who holds a cursor knows what its records begin with. */
-static struct epoch name_of(const struct journal_record *record)
+static struct epoch name_of(struct epoch epoch)
 {
     struct epoch name;
-    (void)crypto_generichash(name.b, sizeof name.b, record->epoch.b, sizeof record->epoch.b, NULL, 0);
+    (void)crypto_generichash(name.b, sizeof name.b, epoch.b, sizeof epoch.b, NULL, 0);
     return name;
+}
+
+static bool is_same(struct epoch a, struct epoch b)
+{
+    return memcmp(a.b, b.b, sizeof a.b) == 0;
 }
 
 static bool follows(const struct reading *r, const struct journal_record *record)
 {
     const struct raw_place *place = &r->page->place;
-    struct epoch name = name_of(record);
-    uint64_t oldest, next;
-    if (memcmp(place->epoch.b, name.b, sizeof name.b) == 0)
+    struct epoch epoch;
+    if (is_same(place->epoch, name_of(record->epoch)))
         return record->seq == place->seq + 1;
-    journal_span(r->journal, &oldest, &next);
-    return place->seq != 0 && record->pos.segment > place->pos.segment && oldest <= place->pos.segment;
+    return place->seq != 0 && record->pos.segment > place->pos.segment &&
+           journal_segment_epoch(r->journal, place->pos.segment, &epoch) &&
+           is_same(place->epoch, name_of(epoch));
+}
+
+/* A copy of the journal that was taken earlier goes on under the numbers that the one before it had given
+ * out, with an epoch of its own. */
+static int check_place(struct journal *journal, const struct raw_place *place, struct err *err)
+{
+    static const struct epoch unknown;
+    struct epoch epoch;
+    uint64_t oldest, next;
+    journal_span(journal, &oldest, &next);
+    bool other = !is_same(place->epoch, unknown) &&
+                 journal_segment_epoch(journal, place->pos.segment, &epoch) &&
+                 !is_same(place->epoch, name_of(epoch));
+    return place->pos.segment < next && !other
+               ? 0
+               : err_set(
+                     err, ERR_CONFLICT,
+                     "the cursor is of another journal, or of what an older copy has replaced: begin again "
+                     "without it");
 }
 
 /* Tombstones of now: whoever asks after one was set is told nothing that it covers. */
@@ -125,6 +149,8 @@ static int take(struct reading *r, const struct journal_record *record, bool *ov
     }
     if (place->tenant != 0 && commit.tenant != place->tenant)
         return 0;
+    place->epoch = name_of(record->epoch);
+    place->seq = record->seq - 1;
     int rc = tell_batch(r, &commit);
     *over = !r->enough || place->skip >= commit.count;
     return rc;
@@ -145,7 +171,7 @@ static int read_on(struct reading *r)
         bytes += record.payload.n;
         place->pos = record.next;
         place->skip = 0;
-        place->epoch = name_of(&record);
+        place->epoch = name_of(record.epoch);
         place->seq = record.seq;
     }
     r->page->more = rc == 0;
@@ -155,14 +181,10 @@ static int read_on(struct reading *r)
 int originals_read(struct journal *journal, struct account *account, struct raw_page *page, struct err *err)
 {
     struct reading r = {.journal = journal, .account = account, .page = page, .err = err};
-    uint64_t oldest, next;
     page->more = false;
-    journal_span(journal, &oldest, &next);
-    if (page->place.pos.segment >= next)
-        return err_set(err, ERR_CONFLICT,
-                       "the cursor is beyond the journal's end, which is another one or an older copy now: "
-                       "begin again without it");
-    int rc = journal_reader_open(&r.reader, journal, NULL, page->place.pos, err);
+    int rc = check_place(journal, &page->place, err);
+    if (rc == 0)
+        rc = journal_reader_open(&r.reader, journal, NULL, page->place.pos, err);
     if (rc == 0) {
         journal_reader_distrust(r.reader);
         rc = read_on(&r);

@@ -14,8 +14,8 @@
 
 enum { ORIGINALS_SCAN_BYTES = 64 * 1024 * 1024 }; /* of the journal, for one page */
 
-/* Any thread. ERR_CONFLICT: the place is beyond this journal's end. ERR_IO, ERR_NO_MEMORY, or what the page's
- * calls answered. */
+/* Any thread. ERR_CONFLICT: the place is of another journal, or of what an older copy has replaced. ERR_IO,
+ * ERR_NO_MEMORY, or what the page's calls answered. */
 MUST_CHECK int originals_read(struct journal *journal, struct account *account, struct raw_page *page,
                               struct err *err);
 

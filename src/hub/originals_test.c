@@ -229,6 +229,72 @@ static void a_restart_is_none_and_damage_is_one(void **state)
     depot_close(&d);
 }
 
+/* Pages that end within a journal's record and before one of the next epoch. */
+static void pages_of_any_size_go_over_a_restart(void **state)
+{
+    (void)state;
+    static const uint64_t limits[] = {1, 3, 10, 11, 5000};
+    struct depot d;
+    depot_open(&d, "null");
+    for (int i = 0; i < 3; i++) {
+        depot_send(&d, 30, 10, 0);
+        journal_close(&d.journal);
+        depot_open_journal(&d);
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(limits); i++) {
+        struct heard h = {.tenant = d.tenant};
+        struct raw_place place = beginning(d.tenant);
+        read_all(&d, &place, limits[i], &h);
+        expect(&h, 1, 90);
+        assert_int_equal(h.gaps, 1);
+    }
+    depot_close(&d);
+}
+
+static void run(const char *format, const struct depot *d)
+{
+    char command[2048];
+    const char *journal = d->path[DEPOT_JOURNAL];
+    (void)snprintf(command, sizeof command, format, journal, journal, journal);
+    assert_int_equal(system(command), 0);
+}
+
+/* The journal as it was earlier: what was read since then, and where, is no longer in it. */
+static void a_place_in_what_was_replaced_is_refused(void **state)
+{
+    (void)state;
+    static const uint64_t limits[] = {1, 95, 105, 5000}; /* within the first record, … and at the end */
+    for (size_t i = 0; i < ARRAY_LENGTH(limits); i++) {
+        struct depot d;
+        struct heard h = {0};
+        bool more;
+        depot_open(&d, "null");
+        struct raw_place before = beginning(d.tenant), place;
+        depot_send(&d, 10, 10, 0);
+        read_all(&d, &before, 5000, &h);
+        journal_close(&d.journal);
+        run("cp -a %s %s.copy", &d);
+        depot_open_journal(&d);
+        depot_send(&d, 110, 10, 0);
+        place = before;
+        assert_int_equal(read_page(&d, &place, limits[i], &h, &more), 0);
+        assert_true(place.pos.segment > before.pos.segment);
+        journal_close(&d.journal);
+        run("rm -r %s && mv %s.copy %s", &d);
+        depot_open_journal(&d);
+        d.seq = 11;
+        depot_send(&d, 20, 5, 0);
+        assert_int_equal(journal_rotate(d.journal, NULL), 0);
+        depot_send(&d, 20, 5, 0);
+        h = (struct heard){0};
+        assert_int_equal(read_page(&d, &place, 5000, &h, &more), ERR_CONFLICT);
+        assert_int_equal(h.count, 0);
+        read_all(&d, &before, 5000, &h); /* of what the copy has */
+        expect(&h, 11, 50);
+        depot_close(&d);
+    }
+}
+
 /* Whoever makes cursors up hurts himself only. */
 static void a_made_up_place(void **state)
 {
@@ -258,8 +324,12 @@ static void a_made_up_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_is_told_once),         cmocka_unit_test(an_erased_address_is_not_told),
-        cmocka_unit_test(what_was_removed_is_a_gap), cmocka_unit_test(a_restart_is_none_and_damage_is_one),
+        cmocka_unit_test(each_is_told_once),
+        cmocka_unit_test(an_erased_address_is_not_told),
+        cmocka_unit_test(what_was_removed_is_a_gap),
+        cmocka_unit_test(a_restart_is_none_and_damage_is_one),
+        cmocka_unit_test(pages_of_any_size_go_over_a_restart),
+        cmocka_unit_test(a_place_in_what_was_replaced_is_refused),
         cmocka_unit_test(a_made_up_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

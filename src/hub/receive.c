@@ -324,6 +324,11 @@ int receive_edge_history(struct receive *receive, uint32_t tenant, const char *i
     return intake_edge_history(receive->intake, tenant, slice_of(id), json);
 }
 
+bool receive_heard(struct receive *receive, uint32_t tenant)
+{
+    return intake_heard(receive->intake, tenant);
+}
+
 int receive_edges(struct receive *receive, uint32_t tenant, struct buf *json)
 {
     return intake_edges(receive->intake, tenant, json);

@@ -52,6 +52,8 @@ void receive_get_stats(struct receive *receive, struct receive_stats *out);
  * ERR_NOT_FOUND, ERR_LIMIT. */
 MUST_CHECK int receive_edge_history(struct receive *receive, uint32_t tenant, const char *id,
                                     struct buf *json);
+/* Is there a record of the tenant's in the journal, or was there ever one? Any thread. */
+bool receive_heard(struct receive *receive, uint32_t tenant);
 /* JSON array of edges: id, tenant, connected (it has a session and was heard within the last minute),
  * gone_since (else: when it was last heard), run_twice, host, version, address, transport, last_seen,
  * clock_offset_us, epoch (hexadecimal or null), last_seq, records, gaps, gap_records, and the figures that

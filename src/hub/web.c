@@ -7,6 +7,7 @@
 #include "api/attempts.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/share.h"
 #include "caller.h"
 #include "config/config.h"
 #include "handles.h"
@@ -14,7 +15,6 @@
 #include "http/site.h"
 #include "live_door.h"
 #include "quota.h"
-#include "share.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -322,6 +322,16 @@ void journal_span(struct journal *journal, uint64_t *oldest, uint64_t *next)
     pthread_mutex_unlock(&journal->state);
 }
 
+bool journal_segment_epoch(struct journal *journal, uint64_t number, struct epoch *out)
+{
+    pthread_mutex_lock(&journal->state);
+    const struct segment *segment = segment_find(journal, number);
+    if (segment != NULL)
+        *out = segment->epoch;
+    pthread_mutex_unlock(&journal->state);
+    return segment != NULL;
+}
+
 void journal_get_stats(const struct journal *journal, struct journal_stats *out)
 {
     pthread_mutex_lock(&unlocked(journal)->state);

@@ -153,6 +153,8 @@ void journal_reader_distrust(struct journal_reader *reader);
 /* The numbers of the oldest segment (0: none is there) and of the one that is made next: no position can lie
  * there yet. Segments go from the oldest on, so while one is there, so are all behind it. Any thread. */
 void journal_span(struct journal *journal, uint64_t *oldest, uint64_t *next);
+/* The epoch of the segment with that number; false: it isn't there. Any thread. */
+bool journal_segment_epoch(struct journal *journal, uint64_t number, struct epoch *out);
 
 static inline int journal_pos_compare(struct journal_pos a, struct journal_pos b)
 {

@@ -17,11 +17,19 @@ enum {
 
 typedef int (*parquet_row)(void *row_arg, const struct event *event);
 
+/* Key/value metadata of the file. name: letters, digits, '_' and '.'; both at most PARQUET_NOTE_BYTES. */
+enum { PARQUET_NOTE_BYTES = 4096 };
+struct parquet_note {
+    const char *name, *value;
+};
+
 struct parquet_source {
     const char *dir; /* made when missing, for nothing else; no quote in it */
     const struct query *query;
     const enum column *columns;
     size_t count;
+    const struct parquet_note *notes;
+    size_t note_count;
     /* Hands the next rows to row(), at most so many; none: that was all. An error ends the file. */
     int (*next)(void *arg, uint32_t most, parquet_row row, void *row_arg, struct err *err);
     void *arg;

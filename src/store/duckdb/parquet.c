@@ -18,7 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define COPY_SQL "COPY (FROM events()) TO '%s' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 40960)"
+#define COPY_SQL "COPY (FROM events()) TO '%s' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 40960"
+enum { SQL_BYTES = 64 * 1024 };
 
 static atomic_uint running;
 static atomic_ullong last_number;
@@ -189,17 +190,51 @@ static int lock_down(duckdb_connection connection, const char *dir, struct err *
     return rc != 0 ? rc : fault_run(connection, "SET lock_configuration=true", NULL, err);
 }
 
+static int write_quoted(struct buf *sql, const char *text)
+{
+    int rc = strlen(text) <= PARQUET_NOTE_BYTES ? buf_add(sql, "'", 1) : ERR_LIMIT;
+    for (; rc == 0 && *text != '\0'; text++)
+        rc = *text == '\'' ? buf_add(sql, "''", 2) : buf_add(sql, text, 1);
+    return rc != 0 ? rc : buf_add(sql, "'", 1);
+}
+
+/* COPY takes no parameters. */
+static int write_copy(const struct parquet_source *source, const char *path, struct buf *sql)
+{
+    int rc = buf_addf(sql, COPY_SQL, path);
+    for (size_t i = 0; rc == 0 && i < source->note_count; i++) {
+        rc = buf_addf(sql, i == 0 ? ", KV_METADATA {" : ", ");
+        if (rc == 0)
+            rc = write_quoted(sql, source->notes[i].name);
+        if (rc == 0)
+            rc = buf_addf(sql, ": ");
+        if (rc == 0)
+            rc = write_quoted(sql, source->notes[i].value);
+    }
+    if (rc == 0)
+        rc = buf_addf(sql, source->note_count > 0 ? "})" : ")");
+    return rc != 0 ? rc : buf_add(sql, "", 1);
+}
+
+static int run_copy(struct writing *w, duckdb_connection connection, const char *path, struct err *why)
+{
+    struct buf sql = {.limit = SQL_BYTES};
+    int rc = write_copy(w->source, path, &sql);
+    rc = rc == 0 ? fault_run(connection, sql.p, NULL, why)
+                 : err_set(why, rc, "what the file is to say is too long");
+    buf_fini(&sql);
+    return rc;
+}
+
 static int copy(struct writing *w, duckdb_connection connection, const char *path)
 {
-    char sql[PATH_MAX + sizeof COPY_SQL];
-    (void)snprintf(sql, sizeof sql, COPY_SQL, path);
     int rc = lock_down(connection, w->source->dir, w->err);
     if (rc == 0)
         rc = offer(w, connection);
     if (rc != 0)
         return rc;
     struct err why = {0};
-    rc = fault_run(connection, sql, NULL, &why);
+    rc = run_copy(w, connection, path, &why);
     if (w->rc == 0 && rc != 0)
         return err_set(w->err, rc, "%s", err_detail(&why));
     return w->rc; /* has filled err itself */

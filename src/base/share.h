@@ -3,8 +3,8 @@
  * share: how many of some few places each tenant holds, so that none holds them all: half of them at most,
  * and at least one. Any thread.
  */
-#ifndef HUB_SHARE_H
-#define HUB_SHARE_H
+#ifndef BASE_SHARE_H
+#define BASE_SHARE_H
 
 #include "base/err.h"
 

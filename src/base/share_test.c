@@ -2,7 +2,7 @@
  *
  * share: nobody has more than half, and what is given back can be taken again.
  */
-#include "hub/share.h"
+#include "base/share.h"
 
 #include "base/test.h"
 
@@ -47,5 +47,5 @@ int main(void)
         cmocka_unit_test(nobody_has_more_than_half),
         cmocka_unit_test(there_are_no_more_than_all),
     };
-    return cmocka_run_group_tests_name("hub/share", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("base/share", tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
  *
  * share: see share.h. Places are few, so each is looked at.
  */
-#include "hub/share.h"
+#include "base/share.h"
 
 #include <assert.h>
 #include <pthread.h>
