@@ -58,6 +58,15 @@ bool fault_is_fatal(duckdb_error_type type, const char *text)
            (text != NULL && strstr(text, "database has been invalidated") != NULL);
 }
 
+bool fault_is_damage(const struct err *err)
+{
+    static const char *const words[] = {"checksum", "Corrupt database", "corrupted", "Serialization Error"};
+    bool is = false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        is = is || strstr(err->detail, words[i]) != NULL;
+    return is;
+}
+
 int fault_run(duckdb_connection connection, const char *sql, bool *fatal, struct err *err)
 {
     duckdb_result result;

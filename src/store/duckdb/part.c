@@ -79,6 +79,11 @@ static int sync_path(const char *path, int flags, struct err *err)
     return rc;
 }
 
+int part_sync(const char *path, struct err *err)
+{
+    return sync_path(path, 0, err);
+}
+
 int part_install(const char *temporary, const char *path, struct err *err)
 {
     char dir[PATH_MAX];

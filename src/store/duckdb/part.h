@@ -43,6 +43,7 @@ MUST_CHECK int part_detach(const char *name, duckdb_connection connection, struc
 MUST_CHECK int part_make(struct part *part, duckdb_connection connection, bool *fatal, struct err *err);
 /* DIR/….tmp, complete and closed, becomes path for good. ERR_IO, ERR_FULL. */
 MUST_CHECK int part_install(const char *temporary, const char *path, struct err *err);
+MUST_CHECK int part_sync(const char *path, struct err *err);
 /* The file and its WAL; when they are there. */
 void part_unlink(const char *path);
 
