@@ -5,8 +5,11 @@
  */
 #include "store/sweeper.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const int64_t second_day = FIXTURE_START_US + DAY_US;
 
@@ -193,6 +196,100 @@ static void reclassifying_late_events_costs_no_old_figures(void **state)
     fixture_fini(&fixture);
 }
 
+/* --- copies -------------------------------------------------------------------------------------------- */
+
+static int link_file(void *arg, const char *path, struct err *err)
+{
+    char to[4096];
+    (void)snprintf(to, sizeof to, "%s/%s", (const char *)arg, strrchr(path, '/') + 1);
+    return link(path, to) == 0 ? 0 : err_errno(err, errno, "%s", to);
+}
+
+static int link_rollups(void *arg, const char *path, struct err *err)
+{
+    char to[4096];
+    (void)snprintf(to, sizeof to, "%s/" STORE_ROLLUPS_FILE, (const char *)arg);
+    return link(path, to) == 0 ? 0 : err_errno(err, errno, "%s", to);
+}
+
+static uint64_t second_day_requests(struct place *place, const char *mode)
+{
+    char json[256];
+    struct answer answer = {0};
+    struct err err = {0};
+    (void)snprintf(json, sizeof json,
+                   "{\"measures\":[\"requests\"],\"mode\":\"%s\",\"from\":\"2026-03-02\",\"to\":\"2026-03-"
+                   "03\"}",
+                   mode);
+    if (place_ask(place, json, 1, &answer, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+    uint64_t sum = strtoull(answer.text.p, NULL, 10);
+    buf_fini(&answer.text);
+    buf_fini(&answer.totals);
+    return sum;
+}
+
+/* Of the second day, some of which is rolled and some only marked. */
+static void store_more(struct place *place, const struct fixture *fixture)
+{
+    store_late(place, fixture, 1, second_day + late_us[1] - FIXTURE_START_US, "late@many.test");
+    sweeper_roll(place);
+    store_late(place, fixture, 1, second_day + late_us[1] - FIXTURE_START_US, "late@many.test");
+}
+
+/* As a backup takes them while rows come in: the events first. The journal brings what they lack. */
+static void a_copy_of_roll_ups_agrees_with_one_of_events(void **state)
+{
+    struct place *place = *state, copy = {.dir = fixture_directory()};
+    struct fixture fixture;
+    struct err err = {0};
+    sweeper_fill(place, &fixture);
+    sweeper_roll(place);
+    uint64_t all = sweeper_first_day(place, 1, "");
+    retain_second_day(place);
+    assert_true(asprintf(&copy.path, "%s/store", copy.dir) > 0);
+    assert_int_equal(mkdir(copy.path, 0700), 0);
+    assert_int_equal(store_files(place->store, link_file, copy.path, NULL), 0);
+    store_more(place, &fixture);
+    if (store_rollups(place->store, NULL, link_rollups, copy.path, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+    uint64_t second = second_day_requests(place, "exact");
+    assert_int_equal(second_day_requests(place, "fast"), second); /* it goes on, untouched */
+    assert_int_equal(sweeper_first_day(place, 1, ""), all);
+    place_reopen(&copy);
+    assert_int_equal(sweeper_first_day(&copy, 1, ""), all);
+    assert_int_equal(second_day_requests(&copy, "exact"), second - 2);
+    store_more(&copy, &fixture); /* what the journal's copy has */
+    sweeper_roll(&copy);
+    assert_int_equal(second_day_requests(&copy, "exact"), second);
+    assert_int_equal(second_day_requests(&copy, "fast"), second);
+    store_late(&copy, &fixture, 1, late_us[0], "late@many.test");
+    sweeper_roll(&copy);
+    assert_int_equal(sweeper_first_day(&copy, 1, ""), all);
+    store_close(&copy.store);
+    fixture_remove(copy.dir);
+    free(copy.path);
+    fixture_fini(&fixture);
+}
+
+/* What each() answers is answered, and nothing is left behind. */
+static int refuse(void *arg, const char *path, struct err *err)
+{
+    (void)arg;
+    (void)path;
+    return err_set(err, ERR_DENIED, "no");
+}
+
+static void a_refused_copy_leaves_nothing(void **state)
+{
+    struct place *place = *state;
+    char path[4096];
+    assert_int_equal(store_rollups(place->store, NULL, refuse, NULL, NULL), ERR_DENIED);
+    (void)snprintf(path, sizeof path, "%s/" STORE_ROLLUPS_FILE ".saved.tmp", place->path);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(store_sweep(place->store, NULL, NULL, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +299,8 @@ int main(void)
         PLACE_TEST(an_erasure_reaches_days_with_late_events),
         PLACE_TEST(an_erased_tenant_begins_anew),
         PLACE_TEST(reclassifying_late_events_costs_no_old_figures),
+        PLACE_TEST(a_copy_of_roll_ups_agrees_with_one_of_events),
+        PLACE_TEST(a_refused_copy_leaves_nothing),
     };
     return cmocka_run_group_tests_name("store/" ENGINE " kept", tests, NULL, NULL);
 }

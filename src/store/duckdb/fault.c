@@ -15,6 +15,7 @@ static const struct {
     {"No space left on device", ERR_FULL},
     {"Disk quota exceeded", ERR_FULL},
     {"not enough disk space", ERR_FULL},
+    {"File too large", ERR_FULL},
     {"Could not set lock on file", ERR_BUSY},
     {"Permission denied", ERR_DENIED},
     {"Read-only file system", ERR_DENIED},

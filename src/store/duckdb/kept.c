@@ -131,6 +131,9 @@ int kept_begin(struct roller *roller, const struct store_rewrite *how, const ato
         if (rc == 0)
             rc = try_to_note(&k, &marked);
     }
+    if (rc == ERR_LIMIT && !instance_is_unfolded(roller->pool->instance) &&
+        instance_unfold(roller->pool->instance, NULL) == 0)
+        rc = err_set(err, ERR_BUSY, "duckdb had little memory for roll-ups and has more now; try again");
     if (rc == ERR_CANCELLED && (cancelled == NULL || !atomic_load(cancelled)))
         rc = err_set(err, ERR_BUSY, "the roll-ups of what goes were interrupted; try again");
     return rc == 0 && marked > 0

@@ -54,7 +54,8 @@ MUST_CHECK int part_checkpoint(struct part *part, duckdb_connection connection, 
 bool part_is_whole(const char *path);
 uint64_t part_bytes(const char *path); /* the file and its WAL on disk */
 
-/* Renames path to path.damaged-<time>; false when there was nothing to rename or it could not be. */
-bool part_set_aside(const char *path, const struct err *reason);
+/* Renames path to path.damaged-<time>; false when there was nothing to rename or it could not be. then: what
+ * comes of what it held. */
+bool part_set_aside(const char *path, const char *then, const struct err *reason);
 
 #endif

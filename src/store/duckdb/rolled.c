@@ -191,7 +191,8 @@ static int set_aside(const char *path, int rc, const struct err *reason)
     if (rc != ERR_ENGINE)
         return rc;
     (void)snprintf(wal, sizeof wal, "%s.wal", path);
-    return part_set_aside(wal, reason) || part_set_aside(path, reason) ? ERR_MORE : rc;
+    static const char then[] = "rolled anew of the events that are there; a backup may have more";
+    return part_set_aside(wal, then, reason) || part_set_aside(path, then, reason) ? ERR_MORE : rc;
 }
 
 static int attach(const char *path, duckdb_connection connection, enum form *form, struct err *err)

@@ -165,7 +165,8 @@ static bool put_aside(const char *path, int rc, const struct err *reason)
     if (rc != ERR_ENGINE)
         return false;
     (void)snprintf(wal, sizeof wal, "%s.wal", path);
-    return part_set_aside(wal, reason) || part_set_aside(path, reason);
+    static const char then[] = "read again from the journal as far as that reaches";
+    return part_set_aside(wal, then, reason) || part_set_aside(path, then, reason);
 }
 
 /* ERR_MORE: something was set aside, open everything again. */

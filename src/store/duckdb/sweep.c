@@ -48,7 +48,7 @@ static int verdict(const struct sweeping *s, int rc)
         return rc;
     if (s->cancelled != NULL && atomic_load(s->cancelled))
         return err_set(s->err, ERR_CANCELLED, "the writing of the roll-ups was cancelled");
-    if (rc == ERR_CANCELLED || *s->lost || s->shuts != parts_shuts(s->parts))
+    if (rc == ERR_CANCELLED || (*s->lost && !fault_is_damage(s->err)) || s->shuts != parts_shuts(s->parts))
         return err_set(s->err, ERR_BUSY, "the roll-ups can't be written anew now; try again (%.200s)",
                        why.detail);
     return err_set(
