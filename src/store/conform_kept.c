@@ -196,6 +196,37 @@ static void reclassifying_late_events_costs_no_old_figures(void **state)
     fixture_fini(&fixture);
 }
 
+/* So few events would be asked themselves, to be exact; of kept days an approximation is all there is. */
+static void approximations_of_kept_days_are_told(void **state)
+{
+    enum { SENDERS = 200 };
+    static char texts[SENDERS][24];
+    static const char json[] = "{\"measures\":[\"requests\"],\"by\":[\"sender\"],\"top\":3,\"mode\":\"fast\","
+                               "\"from\":\"2026-03-01\","
+                               "\"to\":\"2026-03-02\"}";
+    struct place *place = *state;
+    struct fixture fixture;
+    struct answer answer = {0};
+    fixture_init(&fixture, 12, 500);
+    for (size_t i = 0; i < SENDERS; i++)
+        (void)snprintf(texts[i], sizeof texts[i], "s%zu@many.test", i);
+    for (size_t i = 0; i < fixture.count; i++) {
+        fixture.events[i].tenant = 1;
+        fixture.events[i].sender = slice_of(texts[fixture.events[i].message_id.b[0] % SENDERS]);
+    }
+    place_store(place, &fixture, 1);
+    assert_int_equal(store_close_part(place->store, NULL), 0);
+    sweeper_roll(place);
+    assert_int_equal(place_ask(place, json, 1, &answer, NULL), 0);
+    assert_int_equal(answer.rows, 3);
+    retain_second_day(place);
+    assert_int_equal(place_ask(place, json, 1, &answer, NULL), 0);
+    assert_int_equal(answer.rows, 3);
+    buf_fini(&answer.text);
+    buf_fini(&answer.totals);
+    fixture_fini(&fixture);
+}
+
 /* --- copies -------------------------------------------------------------------------------------------- */
 
 static int link_file(void *arg, const char *path, struct err *err)
@@ -299,6 +330,7 @@ int main(void)
         PLACE_TEST(an_erasure_reaches_days_with_late_events),
         PLACE_TEST(an_erased_tenant_begins_anew),
         PLACE_TEST(reclassifying_late_events_costs_no_old_figures),
+        PLACE_TEST(approximations_of_kept_days_are_told),
         PLACE_TEST(a_copy_of_roll_ups_agrees_with_one_of_events),
         PLACE_TEST(a_refused_copy_leaves_nothing),
     };
