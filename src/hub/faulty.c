@@ -128,6 +128,13 @@ static int faulty_files(struct store *s, int (*each)(void *arg, const char *path
     return store_files(s->inner, each, arg, err);
 }
 
+static int faulty_rollups(struct store *s, const atomic_bool *cancelled,
+                          int (*each)(void *arg, const char *path, struct err *err), void *arg,
+                          struct err *err)
+{
+    return store_rollups(s->inner, cancelled, each, arg, err);
+}
+
 static int faulty_parts(struct store *s, int (*each)(void *arg, const struct store_part *part), void *arg,
                         struct err *err)
 {
@@ -201,6 +208,7 @@ static const struct store_engine faulty_engine = {
     .rewrite_part = faulty_rewrite_part,
     .sweep = faulty_sweep,
     .files = faulty_files,
+    .rollups = faulty_rollups,
     .verify = faulty_verify,
     .query = faulty_query,
     .roll = faulty_roll,

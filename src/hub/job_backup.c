@@ -5,15 +5,16 @@
  *
  *   1. what each edge has delivered (receive/edges, of now)
  *   2. the store, its writer at rest, its open part closed: all its files are linked
- *   3. the journal, the segment being written sealed: all sealed segments are linked, its cursor copied
- *   4. quarantines, keys and certificates (secrets.h)
- *   5. the control data, with every tombstone of until now
+ *   3. the store's roll-ups, as a copy of its own: of old days they are all that is left
+ *   4. the journal, the segment being written sealed: all sealed segments are linked, its cursor copied
+ *   5. quarantines, keys and certificates (secrets.h)
+ *   6. the control data, with every tombstone of until now
  *
  * It begins anew when the hub ended in the middle. Arguments: {"to": absolute path}.
  */
 #include "base/clock.h"
 #include "hub/backup.h"
-#include "hub/job.h"
+#include "hub/job_parts.h"
 #include "hub/secrets.h"
 #include "journal/scrub.h"
 
@@ -83,6 +84,19 @@ static int link_store_file(void *arg, const char *path, struct err *err)
 static int link_store(void *arg, struct store *store, struct err *err)
 {
     return store_files(store, link_store_file, arg, err);
+}
+
+static int link_rollups(void *arg, const char *path, struct err *err)
+{
+    struct saving *s = arg;
+    return backup_link(&s->backup, path, "store/" STORE_ROLLUPS_FILE, err);
+}
+
+/* Rows that came since the store was copied may be in them; the journal's copy has these, and where that is
+ * read they are rolled again. */
+static int save_rollups(void *arg, struct store *store, const atomic_bool *cancelled, struct err *err)
+{
+    return store_rollups(store, cancelled, link_rollups, arg, err);
 }
 
 /* --- the journal --------------------------------------------------------------------------------------- */
@@ -174,6 +188,8 @@ static int save_all(struct saving *s)
     rc = save_edges(s);
     if (rc == 0)
         rc = loader_at_rest(loader, link_store, s, s->err);
+    if (rc == 0)
+        rc = job_patiently(s->job, save_rollups, s, s->err);
     if (rc == 0)
         rc = save_journal(s);
     loader_hold_journal(loader, false);

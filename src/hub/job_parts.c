@@ -9,7 +9,7 @@
 #include <time.h>
 
 enum { PARTS_AT_ONCE = 1024, BUSY_MS = 200 };
-#define SWEEP_BUSY_US (30 * 60 * US_PER_SECOND)
+#define PATIENCE_US (30 * 60 * US_PER_SECOND)
 
 struct choice {
     bool (*wanted)(void *arg, const struct store_part *part);
@@ -88,18 +88,42 @@ int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_pa
     return rc;
 }
 
-int job_sweep(struct job *job, const struct store_rewrite *how, struct err *err)
+/* On the store's thread: no rows, but what is broken is opened again. */
+static int mend(void *arg, struct store *store, struct err *err)
+{
+    (void)arg;
+    return store_append(store, NULL, 0, err);
+}
+
+int job_patiently(struct job *job,
+                  int (*fn)(void *arg, struct store *store, const atomic_bool *cancelled, struct err *err),
+                  void *arg, struct err *err)
 {
     struct store *store;
     struct loader *loader;
+    int64_t until_us = clock_monotonic_us() + PATIENCE_US;
     int rc = job_store(job, &store, &loader, err);
     if (rc != 0)
         return rc;
-    int64_t until_us = clock_monotonic_us() + SWEEP_BUSY_US; /* a damage would be told as busy, too */
-    while ((rc = store_sweep(store, how, job->cancelled, err)) == ERR_BUSY && job_check(job, NULL) == 0 &&
-           clock_monotonic_us() < until_us)
+    while ((rc = fn(arg, store, job->cancelled, err)) != 0) {
+        /* A full disk may have cost all that is open; with no events coming in nobody else would notice. */
+        (void)!loader_at_rest(loader, mend, NULL, NULL);
+        if (rc != ERR_BUSY || job_check(job, NULL) != 0 || clock_monotonic_us() >= until_us)
+            break;
         (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000}, NULL);
+    }
     return rc == ERR_BUSY && job_check(job, NULL) != 0 ? job_check(job, err) : rc;
+}
+
+static int sweep(void *arg, struct store *store, const atomic_bool *cancelled, struct err *err)
+{
+    return store_sweep(store, arg, cancelled, err);
+}
+
+int job_sweep(struct job *job, const struct store_rewrite *how, struct err *err)
+{
+    struct store_rewrite copy = *how;
+    return job_patiently(job, sweep, &copy, err);
 }
 
 /* On the store's thread. */

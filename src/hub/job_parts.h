@@ -14,7 +14,13 @@ MUST_CHECK int job_close_part(struct job *job, struct err *err);
  * done, its other members stay. *count grows by their number. Errors of store_rewrite_part; ERR_CANCELLED. */
 MUST_CHECK int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_part *part),
                            void *arg, const struct store_rewrite *how, uint64_t *count, struct err *err);
-/* As store_sweep; while something else is written anew, it waits. */
+/* Calls fn, and while it answers ERR_BUSY again, for half an hour at most. What its failure broke in the
+ * store is opened again at once. */
+MUST_CHECK int job_patiently(struct job *job,
+                             int (*fn)(void *arg, struct store *store, const atomic_bool *cancelled,
+                                       struct err *err),
+                             void *arg, struct err *err);
+/* As store_sweep, patiently. */
 MUST_CHECK int job_sweep(struct job *job, const struct store_rewrite *how, struct err *err);
 
 #endif

@@ -411,10 +411,20 @@ static int64_t checkpoint_deadline(const struct loader *l)
 
 /* Between transactions. An engine that failed here may have lost commits: what follows its cursor is stored
  * again. */
+static void recover_lost(struct loader *l, int rc, const struct err *err)
+{
+    struct store_cursor at;
+    if (rc == 0 ||
+        (store_cursor(l->options.store, &at, NULL) == 0 && store_cursor_compare(at, l->stored) == 0))
+        return;
+    l->pending.after = l->stored;
+    recover(l, rc, err);
+}
+
+/* Between transactions. */
 static void checkpoint(struct loader *l)
 {
     struct err err = {0};
-    struct store_cursor at;
     int64_t begun_us = clock_monotonic_us();
     int rc = store_checkpoint(l->options.store, &err);
     int64_t ended_us = clock_monotonic_us(), pause_us = CHECKPOINT_SHARE * (ended_us - begun_us);
@@ -429,11 +439,7 @@ static void checkpoint(struct loader *l)
         pause_us = pause_min_us;
     l->checkpoint_at_us = ended_us + pause_us;
     note_checkpoint(l);
-    if (rc == 0 ||
-        (store_cursor(l->options.store, &at, NULL) == 0 && store_cursor_compare(at, l->stored) == 0))
-        return;
-    l->pending.after = l->stored;
-    recover(l, rc, &err);
+    recover_lost(l, rc, &err);
 }
 
 /* Between transactions, for whoever waits; when what is pending can't be committed, later. */
@@ -458,10 +464,13 @@ static void rest(struct loader *l)
         wanted->rc = wanted->fn(wanted->arg, l->options.store, wanted->err);
     exchange_unpark(&l->exchange);
     note_checkpoint(l);
+    rc = wanted->rc;
+    err = rc != 0 && wanted->err != NULL ? *wanted->err : err;
     (void)pthread_mutex_lock(&l->mutex);
     wanted->done = true;
     (void)pthread_cond_broadcast(&l->rested);
     (void)pthread_mutex_unlock(&l->mutex);
+    recover_lost(l, rc, &err);
 }
 
 /* Nobody will be waited for any more. */

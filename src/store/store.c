@@ -93,6 +93,12 @@ int store_files(struct store *store, int (*each)(void *arg, const char *path, st
     return engine_of(store)->files(store, each, arg, err);
 }
 
+int store_rollups(struct store *store, const atomic_bool *cancelled,
+                  int (*each)(void *arg, const char *path, struct err *err), void *arg, struct err *err)
+{
+    return engine_of(store)->rollups(store, cancelled, each, arg, err);
+}
+
 int store_verify(struct store *store, int (*found)(void *arg, const char *part, const char *what, bool good),
                  void *arg, struct err *err)
 {

@@ -15,6 +15,8 @@
 #include "journal/journal.h"
 #include "store/scan.h"
 
+#define STORE_ROLLUPS_FILE "rollups.duckdb" /* in an engine's directory */
+
 /* How far the store has read the hub's journal. */
 struct store_cursor {
     struct journal_pos pos; /* of the journal record to read next */
@@ -107,6 +109,8 @@ struct store_engine {
                  struct err *err);
     int (*files)(struct store *store, int (*each)(void *arg, const char *path, struct err *err), void *arg,
                  struct err *err);
+    int (*rollups)(struct store *store, const atomic_bool *cancelled,
+                   int (*each)(void *arg, const char *path, struct err *err), void *arg, struct err *err);
     int (*verify)(struct store *store, int (*found)(void *arg, const char *part, const char *what, bool good),
                   void *arg, struct err *err);
     int (*query)(struct store *store, const struct query *query, struct query_sink *sink, struct err *err);
@@ -130,7 +134,7 @@ MUST_CHECK int store_cursor(struct store *store, struct store_cursor *out, struc
  * while none is known. Any thread. */
 MUST_CHECK int store_checkpointed(struct store *store, struct store_cursor *out, struct err *err);
 
-/* Writer's thread. Rows are copied. All texts are valid UTF-8 (event.h); an engine may check again
+/* Writer's thread. Without rows it only opens again what a failure broke, if anything. Rows are copied. All texts are valid UTF-8 (event.h); an engine may check again
  * (ERR_ENGINE). */
 MUST_CHECK int store_append(struct store *store, const struct event *rows, size_t count, struct err *err);
 /* A cursor goes back only by itself (ERR_INVALID with rows, or within a gap). */
@@ -176,10 +180,20 @@ MUST_CHECK int store_sweep(struct store *store, const struct store_rewrite *how,
                            struct err *err);
 
 /* Writer's thread, when nothing is appended: closes the open part, then calls each() with the path of every
- * file that the store needs, none of which is written again: removed or replaced by another at most. For
- * backups. Errors as store_close_part; what each() answers ends it. */
+ * file of events that the store needs, none of which is written again: removed or replaced by another at
+ * most. For backups. Errors as store_close_part; what each() answers ends it. */
 MUST_CHECK int store_files(struct store *store, int (*each)(void *arg, const char *path, struct err *err),
                            void *arg, struct err *err);
+
+/* Calls each() with the path of a copy of the roll-ups as they are at one moment, complete and closed, which
+ * is removed afterwards: take a link, and restore it as STORE_ROLLUPS_FILE. For backups, after store_files:
+ * beside those files, roll-ups may know of rows that the journal has and the store has yet to read, which
+ * makes them right, while ones that lack rows would stay wrong. Takes the calling thread, which must not be
+ * the writer's, and as much room on the disk as they have. Engines without roll-ups call nothing. ERR_BUSY
+ * (try again), ERR_CANCELLED, ERR_FULL, ERR_ENGINE, or what each() answered. */
+MUST_CHECK int store_rollups(struct store *store, const atomic_bool *cancelled,
+                             int (*each)(void *arg, const char *path, struct err *err), void *arg,
+                             struct err *err);
 
 /* Reads everything there is and holds it against what it says of itself. Calls found() with each thing looked
  * at, until it answers other than 0 and with its answer: part is a part's name, what a line for people.

@@ -514,6 +514,100 @@ static void without_descriptors_the_file_stays(void **state)
     fixture_remove(dir);
 }
 
+static void roll(struct store *store)
+{
+    struct err err = {0};
+    if (store_roll(store, FIXTURE_START_US + 365 * 24 * 3600 * US_PER_SECOND, NULL, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+}
+
+/* A store with roll-ups in their file, closed. */
+static uint64_t fill_and_roll(const char *dir)
+{
+    struct fixture fixture;
+    uint64_t rows = 0;
+    fixture_init(&fixture, 1, 500);
+    struct store *store = opened(dir);
+    assert_int_equal(put(store, &fixture, &rows, NULL), 0);
+    roll(store);
+    store_close(&store);
+    fixture_fini(&fixture);
+    return rows;
+}
+
+/* Damage that opening doesn't meet is not taken for something that passes. */
+static void damage_in_roll_ups_is_told_at_once(void **state)
+{
+    (void)state;
+    enum { HEADER_BYTES = 12288, BLOCK_BYTES = 256 * 1024 };
+    char *dir = fixture_directory(), path[4096], command[16384];
+    struct stat status;
+    size_t told = 0;
+    (void)fill_and_roll(dir);
+    path_in(path, dir, STORE_ROLLUPS_FILE);
+    assert_int_equal(stat(path, &status), 0);
+    (void)snprintf(command, sizeof command, "cp %s %s/kept", path, dir);
+    assert_int_equal(system(command), 0);
+    for (off_t at = HEADER_BYTES; at < status.st_size; at += BLOCK_BYTES) {
+        struct err err = {0};
+        spoil(path, at + 16384, 8192, (uint64_t)at);
+        struct store *store = opened(dir);
+        bool met = damaged_files(dir, STORE_ROLLUPS_FILE ".damaged-") > 0;
+        int rc = store_sweep(store, NULL, NULL, &err);
+        if (rc != 0 && rc != ERR_ENGINE)
+            fail_msg("%s: %s", err_name(rc), err_detail(&err));
+        assert_true(rc == 0 || !met);
+        told += rc == ERR_ENGINE;
+        if (rc == ERR_ENGINE)
+            assert_non_null(strstr(err.detail, STORE_ROLLUPS_FILE));
+        store_close(&store);
+        (void)snprintf(command, sizeof command, "rm -f %s.damaged-* %s.wal && cp %s/kept %s", path, path, dir,
+                       path);
+        assert_int_equal(system(command), 0);
+    }
+    assert_true(told > 0);
+    fixture_remove(dir);
+}
+
+/* Files may have so many bytes. */
+static int sweep_within(struct store *store, rlim_t bytes, struct err *err)
+{
+    struct rlimit limit, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = (struct rlimit){bytes, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    int rc = store_sweep(store, NULL, NULL, err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    return rc;
+}
+
+/* Where room runs out at a commit, DuckDB refuses everything since: when nothing is written, nobody but who
+ * had it run out can know. */
+static void without_room_for_a_copy_the_store_goes_on(void **state)
+{
+    (void)state;
+    char *dir = fixture_directory();
+    struct err err = {0};
+    size_t full = 0;
+    int rc = ERR_FULL;
+    uint64_t rows = fill_and_roll(dir);
+    struct store *store = opened(dir);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    for (rlim_t kb = 4; rc != 0 && kb < 64 * 1024; kb += kb / 2) {
+        rc = sweep_within(store, kb * 1024, &err);
+        if (rc != 0 && rc != ERR_FULL)
+            fail_msg("%s: %s", err_name(rc), err_detail(&err));
+        full += rc == ERR_FULL;
+        assert_int_equal(store_append(store, NULL, 0, NULL), 0); /* as the hub's jobs do */
+        assert_int_equal(rows_and_cursor_agree(store), rows);
+    }
+    assert_int_equal(rc, 0);
+    assert_true(full > 2);
+    store_close(&store);
+    assert_int_equal(damaged_files(dir, ".damaged-"), 0);
+    fixture_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +618,8 @@ int main(void)
         cmocka_unit_test(a_damaged_wal_costs_no_more_than_itself),
         cmocka_unit_test(a_damaged_file_is_set_aside),
         cmocka_unit_test(without_descriptors_the_file_stays),
+        cmocka_unit_test(damage_in_roll_ups_is_told_at_once),
+        cmocka_unit_test(without_room_for_a_copy_the_store_goes_on),
         cmocka_unit_test(a_full_disk_costs_nothing_that_was_committed),
     };
     return cmocka_run_group_tests_name("store/damage", tests, NULL, NULL);

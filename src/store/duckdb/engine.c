@@ -6,6 +6,7 @@
  */
 #include "base/log.h"
 #include "store/duckdb/answer.h"
+#include "store/duckdb/kept.h"
 #include "store/duckdb/list.h"
 #include "store/duckdb/rewrite.h"
 #include "store/duckdb/rolled.h"
@@ -74,11 +75,11 @@ static int open_files(struct store *store, struct err *err)
         rc = instance_connect(&store->instance, &store->marking, err);
         if (rc == 0)
             rc = rolled_attach(&store->parts, store->marking, err);
+        if (rc == 0)
+            rc = marks_reset(&store->marks, store->marking, err);
         if (rc != 0)
             shut_files(store, false);
     } while (rc == ERR_MORE);
-    if (rc == 0)
-        marks_reset(&store->marks, store->marking);
     return rc;
 }
 
@@ -343,7 +344,7 @@ static int duck_parts(struct store *store, int (*each)(void *arg, const struct s
 }
 
 /* What was rolled of rows that a rewriting takes away or changes is rolled again. What goes because it is old
- * stays in the roll-ups. */
+ * stays in the roll-ups (kept.h). */
 static int mark_rewritten(struct store *store, uint64_t id, const struct store_rewrite *how, struct err *err)
 {
     struct store_part *parts;
@@ -373,17 +374,20 @@ static int duck_rewrite_part(struct store *store, uint64_t id, const struct stor
                              void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
                              struct err *err)
 {
-    bool marks = how != NULL && (how->erasure_count > 0 || how->reclassify_tenant != 0);
+    bool marks = how != NULL && (how->erasure_count > 0 || how->reclassify_tenant != 0), held = false;
     int rc = 0;
     if (atomic_exchange(&store->rewriting, true))
         return err_set(err, ERR_BUSY, "another part is being rewritten; try again");
-    if (marks) {
+    if (kept_concerns(how))
+        rc = kept_begin(&store->roller, how, cancelled, err);
+    if (rc == 0 && marks) {
+        held = true;
         roller_hold(&store->roller);
         rc = mark_rewritten(store, id, how, err);
     }
     if (rc == 0)
         rc = rewrite(&store->parts, store->instance.memory_bytes, id, how, cancelled, progress, arg, err);
-    if (marks)
+    if (held)
         roller_release(&store->roller);
     atomic_store(&store->rewriting, false);
     return rc;
@@ -396,6 +400,19 @@ static int duck_sweep(struct store *store, const struct store_rewrite *how, cons
     if (atomic_exchange(&store->rewriting, true))
         return err_set(err, ERR_BUSY, "a part is being rewritten; try again");
     int rc = sweep(&store->roller, how, cancelled, &lost, err);
+    if (lost)
+        atomic_store(&store->lost, true);
+    atomic_store(&store->rewriting, false);
+    return rc;
+}
+
+static int duck_rollups(struct store *store, const atomic_bool *cancelled,
+                        int (*each)(void *arg, const char *path, struct err *err), void *arg, struct err *err)
+{
+    bool lost = false;
+    if (atomic_exchange(&store->rewriting, true))
+        return err_set(err, ERR_BUSY, "a part is being rewritten; try again");
+    int rc = sweep_save(&store->roller, cancelled, each, arg, &lost, err);
     if (lost)
         atomic_store(&store->lost, true);
     atomic_store(&store->rewriting, false);
@@ -563,6 +580,7 @@ const struct store_engine duckdb_engine = {
     .rewrite_part = duck_rewrite_part,
     .sweep = duck_sweep,
     .files = duck_files,
+    .rollups = duck_rollups,
     .verify = duck_verify,
     .query = duck_query,
     .scan = duck_scan,

@@ -20,6 +20,7 @@ struct planner {
     struct fast_plan *plan;
     bool use_hours, use_days, again;
     size_t event_spans;
+    bool kept;       /* some of what was taken */
     uint64_t events; /* in the range, as far as hours know */
     uint32_t rests;
 };
@@ -91,6 +92,7 @@ static bool take_period(struct planner *planner, enum fast_source source, int64_
     if (period == NULL)
         return true;
     planner->rests |= period->rests;
+    planner->kept = planner->kept || period->kept;
     return add_span(planner, source, start, start + whole);
 }
 
@@ -166,6 +168,7 @@ bool fast_plan(const struct query *query, enum rollup_cube cube, const struct fa
         planner.use_days) { /* too many pieces: with days alone there are fewer */
         out->count = planner.event_spans = 0;
         planner.rests = 0;
+        planner.kept = false;
         planner.use_hours = false;
         good = walk(&planner);
     }
@@ -175,7 +178,8 @@ bool fast_plan(const struct query *query, enum rollup_cube cube, const struct fa
     if ((planner.rests >> cube & 1) != 0)
         out->approximate = (1U << query->measure_count) - 1;
     out->approximate |= rollup_overcounts(query, cube) | (out->sketches ? distinct_bits(query) : 0);
-    return good && rolled && (out->approximate == 0 || events_in_range(&planner) > FAST_EXACT_EVENTS);
+    return good && rolled &&
+           (out->approximate == 0 || planner.kept || events_in_range(&planner) > FAST_EXACT_EVENTS);
 }
 
 static int keep(struct fast_periods *periods, struct fast_period period)
@@ -200,8 +204,10 @@ static int take_chunk(struct fast_periods *periods, duckdb_data_chunk chunk)
     const uint32_t *cubes = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 2));
     const uint32_t *rests = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 3));
     const bool *sketched = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 4));
+    const bool *kept = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 5));
     for (idx_t i = 0; rc == 0 && i < duckdb_data_chunk_get_size(chunk); i++)
-        rc = keep(periods, (struct fast_period){start[i], events[i], cubes[i], rests[i], sketched[i]});
+        rc = keep(periods,
+                  (struct fast_period){start[i], events[i], cubes[i], rests[i], sketched[i], kept[i]});
     return rc;
 }
 
@@ -218,13 +224,14 @@ static int read_periods(duckdb_connection connection, const struct query *query,
         daily ? "true" : "false", query->tenant, (long long)(query->from - ROLLUP_DAY_US),
         (long long)query->to);
     statement_init(&statement);
-    int rc = buf_addf(
-        &statement.sql,
-        "SELECT start, max(events)::UBIGINT, bit_and(cubes)::UINTEGER, bit_or(rests)::UINTEGER, "
-        "bool_and(sketched) FROM (SELECT start, "
-        "events, cubes, rests, sketched FROM %srolled_periods %s UNION ALL SELECT start, 0, 0, 0, false FROM "
-        "%sunrolled %s) GROUP BY start ORDER BY start LIMIT %d",
-        ROLLED_IN, where, ROLLED_IN, where, PERIODS_MAX);
+    int rc =
+        buf_addf(&statement.sql,
+                 "SELECT start, max(events)::UBIGINT, bit_and(cubes)::UINTEGER, bit_or(rests)::UINTEGER, "
+                 "bool_and(sketched), bool_and(kept) FROM (SELECT start, "
+                 "events, cubes, rests, sketched, kept FROM %srolled_periods %s UNION ALL SELECT start, 0, "
+                 "0, 0, false, false FROM "
+                 "%sunrolled %s) GROUP BY start ORDER BY start LIMIT %d",
+                 ROLLED_IN, where, ROLLED_IN, where, PERIODS_MAX);
     if (rc == 0)
         rc = statement_end(&statement);
     if (rc == 0)

@@ -38,6 +38,7 @@ struct fast_period {
     uint64_t events;
     uint32_t cubes, rests;
     bool sketched;
+    bool kept; /* there are no events to ask instead */
 };
 struct fast_periods {
     struct fast_period *list; /* by start */

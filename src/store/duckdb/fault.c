@@ -15,6 +15,7 @@ static const struct {
     {"No space left on device", ERR_FULL},
     {"Disk quota exceeded", ERR_FULL},
     {"not enough disk space", ERR_FULL},
+    {"File too large", ERR_FULL},
     {"Could not set lock on file", ERR_BUSY},
     {"Permission denied", ERR_DENIED},
     {"Read-only file system", ERR_DENIED},
@@ -56,6 +57,15 @@ bool fault_is_fatal(duckdb_error_type type, const char *text)
 {
     return type == DUCKDB_ERROR_FATAL || type == DUCKDB_ERROR_INTERNAL ||
            (text != NULL && strstr(text, "database has been invalidated") != NULL);
+}
+
+bool fault_is_damage(const struct err *err)
+{
+    static const char *const words[] = {"checksum", "Corrupt database", "corrupted", "Serialization Error"};
+    bool is = false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        is = is || strstr(err->detail, words[i]) != NULL;
+    return is;
 }
 
 int fault_run(duckdb_connection connection, const char *sql, bool *fatal, struct err *err)

@@ -17,6 +17,10 @@ int fault_set(struct err *err, duckdb_error_type type, const char *what, const c
 /* True when the database object refuses everything from now on and has to be opened again. */
 bool fault_is_fatal(duckdb_error_type type, const char *text);
 
+/* Of an error that was ERR_ENGINE: is it that bytes of a file are not those that were written? DuckDB has a
+ * checksum for each block. */
+bool fault_is_damage(const struct err *err);
+
 /* Whatever transaction there is ends. */
 void fault_rollback(duckdb_connection connection);
 

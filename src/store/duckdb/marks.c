@@ -97,18 +97,22 @@ void marks_init(struct marks *marks)
     (void)pthread_mutex_init(&marks->mutex, NULL);
 }
 
-void marks_reset(struct marks *marks, duckdb_connection connection)
+int marks_reset(struct marks *marks, duckdb_connection connection, struct err *err)
 {
     marks_lock(marks);
     empty(&marks->known);
+    empty(&marks->kept);
     marks_drop(marks);
     marks->connection = connection;
+    int rc = marks_learn_kept(marks, connection, err);
     marks_unlock(marks);
+    return rc;
 }
 
 void marks_fini(struct marks *marks)
 {
     empty(&marks->known);
+    empty(&marks->kept);
     empty(&marks->pending);
     (void)pthread_mutex_destroy(&marks->mutex);
 }
@@ -161,12 +165,30 @@ static bool append(duckdb_appender appender, uint64_t key)
            duckdb_appender_end_row(appender) == DuckDBSuccess;
 }
 
-int marks_begin(struct marks *marks, bool *fatal, struct err *err)
+/* May it be kept? */
+static bool is_doubtful(const struct marks *marks, uint64_t key)
+{
+    struct period period = period_of(key);
+    uint64_t tenant = key_of(period.tenant, false, 0);
+    return has(&marks->kept, tenant) && period.start <= place_of(&marks->kept, tenant)->touched_us;
+}
+
+static bool is_any_doubtful(const struct marks *marks)
+{
+    bool any = false;
+    for (size_t i = 0; !any && marks->kept.count > 0 && i < marks->pending.room; i++) {
+        uint64_t key = marks->pending.marks[i].key;
+        any = key != 0 && !has(&marks->known, key) && is_doubtful(marks, key);
+    }
+    return any;
+}
+
+/* What is not known yet. */
+static int append_pending(struct marks *marks, bool *fatal, struct err *err)
 {
     duckdb_appender appender = NULL;
     bool good = true;
     int rc = 0;
-    marks_lock(marks);
     for (size_t i = 0; good && i < marks->pending.room; i++) {
         uint64_t key = marks->pending.marks[i].key;
         if (key == 0 || has(&marks->known, key))
@@ -185,6 +207,30 @@ int marks_begin(struct marks *marks, bool *fatal, struct err *err)
     }
     (void)duckdb_appender_destroy(&appender);
     return rc;
+}
+
+/* All of them, less those of periods that are kept: only the file knows which these are. */
+static int append_but_kept(struct marks *marks, bool *fatal, struct err *err)
+{
+    static const char leave_out[] =
+        "DELETE FROM " ROLLED_IN "unrolled u WHERE EXISTS (SELECT 1 FROM " ROLLED_IN
+        "rolled_periods p WHERE p.kept AND p.daily = u.daily AND p.tenant = u.tenant AND p.start = u.start)";
+    int rc = fault_run(marks->connection, "BEGIN", fatal, err);
+    if (rc == 0)
+        rc = append_pending(marks, fatal, err);
+    if (rc == 0)
+        rc = fault_run(marks->connection, leave_out, fatal, err);
+    if (rc == 0)
+        rc = fault_run(marks->connection, "COMMIT", fatal, err);
+    if (rc != 0)
+        fault_rollback(marks->connection);
+    return rc;
+}
+
+int marks_begin(struct marks *marks, bool *fatal, struct err *err)
+{
+    marks_lock(marks);
+    return is_any_doubtful(marks) ? append_but_kept(marks, fatal, err) : append_pending(marks, fatal, err);
 }
 
 /* Known marks are only saved work: forgetting them all costs rows that say the same twice. */
@@ -218,6 +264,33 @@ void marks_unlock(struct marks *marks)
 void marks_forget(struct marks *marks, const struct period *period)
 {
     take(&marks->known, key_of(period->tenant, period->daily, period->start));
+}
+
+void marks_forget_all(struct marks *marks)
+{
+    empty(&marks->known);
+}
+
+/* Too many costs work, one too few a roll-up: so none is forgotten before the next marks_reset. */
+int marks_learn_kept(struct marks *marks, duckdb_connection connection, struct err *err)
+{
+    duckdb_result result = {0};
+    static const char sql[] =
+        "SELECT tenant, max(start) FROM " ROLLED_IN "rolled_periods WHERE kept GROUP BY "
+        "tenant";
+    int rc = 0;
+    if (duckdb_query(connection, sql, &result) != DuckDBSuccess)
+        rc = fault_set(err, duckdb_result_error_type(&result), "duckdb", duckdb_result_error(&result));
+    for (duckdb_data_chunk chunk = NULL; rc == 0 && (chunk = duckdb_fetch_chunk(result)) != NULL;) {
+        const uint32_t *tenant = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 0));
+        const int64_t *start = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 1));
+        for (idx_t i = 0; rc == 0 && i < duckdb_data_chunk_get_size(chunk); i++)
+            if (put(&marks->kept, key_of(tenant[i], false, 0), start[i]) != 0)
+                rc = err_set(err, ERR_NO_MEMORY, "out of memory");
+        duckdb_destroy_data_chunk(&chunk);
+    }
+    duckdb_destroy_result(&result);
+    return rc;
 }
 
 int64_t marks_touched_us(const struct marks *marks, const struct period *period)

@@ -79,6 +79,11 @@ static int sync_path(const char *path, int flags, struct err *err)
     return rc;
 }
 
+int part_sync(const char *path, struct err *err)
+{
+    return sync_path(path, 0, err);
+}
+
 int part_install(const char *temporary, const char *path, struct err *err)
 {
     char dir[PATH_MAX];
@@ -162,7 +167,7 @@ uint64_t part_bytes(const char *path)
     return (wal != UINT64_MAX ? wal : 0) + (stat(path, &status) == 0 ? (uint64_t)status.st_size : 0);
 }
 
-bool part_set_aside(const char *path, const struct err *reason)
+bool part_set_aside(const char *path, const char *then, const struct err *reason)
 {
     char aside[PATH_MAX + 64], stamp[CLOCK_TEXT_BYTES];
     struct stat status;
@@ -175,8 +180,6 @@ bool part_set_aside(const char *path, const struct err *reason)
                   strerror(errno));
         return false;
     }
-    log_error("store: %s is damaged, kept as %s; what it held is read again from the journal as far as that "
-              "reaches (%s)",
-              path, aside, reason->detail);
+    log_error("store: %s is damaged, kept as %s; what it held is %s (%s)", path, aside, then, reason->detail);
     return true;
 }

@@ -43,6 +43,7 @@ MUST_CHECK int part_detach(const char *name, duckdb_connection connection, struc
 MUST_CHECK int part_make(struct part *part, duckdb_connection connection, bool *fatal, struct err *err);
 /* DIR/….tmp, complete and closed, becomes path for good. ERR_IO, ERR_FULL. */
 MUST_CHECK int part_install(const char *temporary, const char *path, struct err *err);
+MUST_CHECK int part_sync(const char *path, struct err *err);
 /* The file and its WAL; when they are there. */
 void part_unlink(const char *path);
 
@@ -53,7 +54,8 @@ MUST_CHECK int part_checkpoint(struct part *part, duckdb_connection connection, 
 bool part_is_whole(const char *path);
 uint64_t part_bytes(const char *path); /* the file and its WAL on disk */
 
-/* Renames path to path.damaged-<time>; false when there was nothing to rename or it could not be. */
-bool part_set_aside(const char *path, const struct err *reason);
+/* Renames path to path.damaged-<time>; false when there was nothing to rename or it could not be. then: what
+ * comes of what it held. */
+bool part_set_aside(const char *path, const char *then, const struct err *reason);
 
 #endif

@@ -65,6 +65,11 @@ void parts_shut(struct parts *parts, bool checkpoint)
     (void)pthread_mutex_unlock(&parts->change);
 }
 
+unsigned parts_shuts(struct parts *parts)
+{
+    return atomic_load(&parts->shut);
+}
+
 /* Is there something missing before list[i], and an id for what takes its place? The first part begins at the
  * beginning of the journal. */
 static bool has_gap_before(const struct parts *parts, size_t i, struct place *out)

@@ -14,12 +14,15 @@
 #include "store/duckdb/instance.h"
 #include "store/duckdb/part.h"
 
+#include <stdatomic.h>
+
 enum { PARTS_MAX = 512 }; /* each holds a descriptor and its metadata */
 
 struct parts {
     struct instance *instance;    /* borrowed; opened and shut with the files */
     int lock;                     /* descriptor of DIR/lock: one process owns the directory */
     bool opened;                  /* once; what is unfinished is this process's from then on */
+    atomic_uint shut;             /* how often */
     duckdb_connection connection; /* of change */
     pthread_mutex_t change, mutex;
     struct part *list[PARTS_MAX]; /* by id; under mutex */
@@ -35,6 +38,9 @@ void parts_fini(struct parts *parts);
 MUST_CHECK int parts_open(struct parts *parts, struct err *err);
 /* Nobody reads or writes. With checkpoint the WALs are emptied first, where that works. */
 void parts_shut(struct parts *parts, bool checkpoint);
+
+/* Counts how often the files were shut: what was begun before another number is gone. */
+unsigned parts_shuts(struct parts *parts);
 
 /* Where what is read from the journal goes now. */
 struct place {

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rolled: see rolled.h. Roll-ups can be made again at any time as long as their events are there: so a file
- * whose tables have other columns than this release knows is not migrated but rolled anew.
+ * rolled: see rolled.h.
  */
 #include "store/duckdb/rolled.h"
 
 #include "base/log.h"
 #include "store/duckdb/fault.h"
+#include "store/duckdb/reshape.h"
 
 #include <stdio.h>
 
+/* What a release adds has a default: the rows of the release before get that (reshape.c). */
+#define FIGURE " UBIGINT NOT NULL DEFAULT 0"
 static const char cube_columns[] = "tenant UINTEGER NOT NULL, start TIMESTAMP NOT NULL, cube UTINYINT NOT "
                                    "NULL, text VARCHAR, "
                                    "number UHUGEINT USING COMPRESSION rle, " /* as in layout.c */
-                                   "requests UBIGINT NOT NULL, messages UBIGINT NOT NULL, recipients UBIGINT "
-                                   "NOT NULL, bytes UBIGINT NOT NULL, "
-                                   "again_messages UBIGINT NOT NULL, again_bytes UBIGINT NOT NULL"
+                                   "requests" FIGURE ", messages" FIGURE ", recipients" FIGURE
+                                   ", bytes" FIGURE ", again_messages" FIGURE ", again_bytes" FIGURE
 #define ROLLUP(id, column, when)
 #define ROLLUP_DISTINCT(measure) ", v_" #measure " UBIGINT"
 #include "store/rollup.def"
@@ -23,8 +24,16 @@ static const char cube_columns[] = "tenant UINTEGER NOT NULL, start TIMESTAMP NO
 #undef ROLLUP_DISTINCT
     ;
 
-static const char *const tables[] = {"unrolled", "rolled_periods", "rolled_hourly", "rolled_daily",
-                                     "rolled_sketches"};
+static const char cubes[] = ""
+#define ROLLUP(id, column, when) #id " " #column " " #when ", "
+#define ROLLUP_DISTINCT(measure)
+#include "store/rollup.def"
+#undef ROLLUP
+#undef ROLLUP_DISTINCT
+    ;
+
+const char *const rolled_tables[] = {"unrolled",     "rolled_periods",  "rolled_hourly",
+                                     "rolled_daily", "rolled_sketches", NULL};
 
 static const char *columns_of(size_t table)
 {
@@ -32,7 +41,8 @@ static const char *columns_of(size_t table)
         "daily BOOLEAN NOT NULL, tenant UINTEGER NOT NULL, start TIMESTAMP NOT NULL",
         "daily BOOLEAN NOT NULL, tenant UINTEGER NOT NULL, start TIMESTAMP NOT NULL, events UBIGINT NOT "
         "NULL, "
-        "cubes UINTEGER NOT NULL, rests UINTEGER NOT NULL, sketched BOOLEAN NOT NULL",
+        "cubes UINTEGER NOT NULL, rests UINTEGER NOT NULL, sketched BOOLEAN NOT NULL, "
+        "kept BOOLEAN NOT NULL DEFAULT false",
         cube_columns, cube_columns,
         "daily BOOLEAN NOT NULL, tenant UINTEGER NOT NULL, start TIMESTAMP NOT NULL, cube UTINYINT NOT NULL, "
         "text VARCHAR, measure VARCHAR NOT NULL, registers USMALLINT[] NOT NULL"};
@@ -48,13 +58,28 @@ static int run_and_end(duckdb_connection connection, struct buf *sql, int rc, st
     return rc;
 }
 
+/* Everything that the tables and what is in them depend on; no quotes. */
+static int add_definition(struct buf *sql)
+{
+    int rc = buf_addf(sql, "%s", cubes);
+    for (size_t i = 0; rc == 0 && rolled_tables[i] != NULL; i++)
+        rc = buf_addf(sql, "; %s: %s", rolled_tables[i], columns_of(i));
+    return rc;
+}
+
 static int add_tables(struct buf *sql, const char *catalog)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < sizeof tables / sizeof *tables; i++)
-        rc = buf_addf(sql, "DROP TABLE IF EXISTS %s.%s; CREATE TABLE %s.%s (%s); ", catalog, tables[i],
-                      catalog, tables[i], columns_of(i));
-    return rc;
+    for (size_t i = 0; rc == 0 && rolled_tables[i] != NULL; i++)
+        rc = buf_addf(sql, "CREATE TABLE %s.%s (%s); ", catalog, rolled_tables[i], columns_of(i));
+    if (rc == 0)
+        rc = buf_addf(sql,
+                      "CREATE TABLE %s.rolled_made (version BIGINT NOT NULL, definition VARCHAR NOT NULL); "
+                      "INSERT INTO %s.rolled_made VALUES (%d, '",
+                      catalog, catalog, ROLLED_VERSION);
+    if (rc == 0)
+        rc = add_definition(sql);
+    return rc != 0 ? rc : buf_addf(sql, "'); ");
 }
 
 int rolled_create(duckdb_connection connection, const char *catalog, struct err *err)
@@ -64,78 +89,147 @@ int rolled_create(duckdb_connection connection, const char *catalog, struct err 
     return run_and_end(connection, &sql, add_tables(&sql, catalog), err);
 }
 
-static int create(duckdb_connection connection, const struct snapshot *snapshot, struct err *err)
+int rolled_mark_all(duckdb_connection connection, const char *catalog, struct parts *parts, struct err *err)
 {
     struct buf sql;
-    buf_init(&sql, 256 * 1024);
-    int rc = buf_addf(&sql, "BEGIN; ");
-    if (rc == 0)
-        rc = add_tables(&sql, ROLLED_CATALOG);
-    for (size_t i = 0; rc == 0 && i < 2 * snapshot->count; i++)
-        rc = buf_addf(&sql,
-                      "INSERT INTO " ROLLED_IN
-                      "unrolled SELECT DISTINCT %s, tenant, date_trunc('%s', ts) FROM %s.events; ",
-                      i % 2 > 0 ? "true" : "false", i % 2 > 0 ? "day" : "hour", snapshot->names[i / 2]);
-    if (rc == 0)
-        rc = buf_addf(&sql, "COMMIT;");
+    struct snapshot snapshot;
+    int rc = parts_snapshot(parts, INT64_MIN, INT64_MAX, &snapshot, err);
+    if (rc != 0 || snapshot.count == 0) {
+        if (rc == 0)
+            parts_release(parts, &snapshot);
+        return rc;
+    }
+    buf_init(&sql, 512 * 1024);
+    for (size_t i = 0; rc == 0 && i < 2 * snapshot.count; i++)
+        rc = buf_addf(
+            &sql,
+            "INSERT INTO %s.unrolled SELECT %s, tenant, start FROM (SELECT DISTINCT tenant, "
+            "date_trunc('%s', ts) AS start FROM %s.events) e WHERE NOT EXISTS (SELECT 1 FROM "
+            "%s.rolled_periods p WHERE p.kept AND p.daily = %s AND p.tenant = e.tenant AND p.start = "
+            "e.start); ",
+            catalog, i % 2 > 0 ? "true" : "false", i % 2 > 0 ? "day" : "hour", snapshot.names[i / 2], catalog,
+            i % 2 > 0 ? "true" : "false");
     rc = run_and_end(connection, &sql, rc, err);
+    parts_release(parts, &snapshot);
+    return rc;
+}
+
+static int create(struct parts *parts, duckdb_connection connection, struct err *err)
+{
+    int rc = fault_run(connection, "BEGIN", NULL, err);
+    if (rc == 0)
+        rc = rolled_create(connection, ROLLED_CATALOG, err);
+    if (rc == 0)
+        rc = rolled_mark_all(connection, ROLLED_CATALOG, parts, err);
+    if (rc == 0)
+        rc = fault_run(connection, "COMMIT", NULL, err);
     if (rc != 0)
         fault_rollback(connection);
     return rc;
 }
 
-/* Fails when a table is missing or its columns are not these. */
-static int look(duckdb_connection connection)
+/* One number and one text, of the first row. */
+static int read_row(duckdb_connection connection, const char *sql, int64_t *number, char **text,
+                    struct err *err)
 {
-    struct buf sql;
-    buf_init(&sql, 8192);
-    int rc = buf_addf(
-        &sql,
-        "SELECT daily, tenant, start FROM " ROLLED_IN "unrolled LIMIT 0; SELECT daily, tenant, start, "
-        "events, cubes, rests, sketched FROM " ROLLED_IN "rolled_periods LIMIT 0; SELECT daily, tenant, "
-        "start, cube, text, measure, registers FROM " ROLLED_IN "rolled_sketches LIMIT 0; ");
-    for (size_t i = 2; rc == 0 && i < 4; i++) {
-        rc =
-            buf_addf(&sql, "SELECT tenant, start, cube, text, number, requests, messages, recipients, bytes, "
-                           "again_messages, again_bytes"
-#define ROLLUP(id, column, when)
-#define ROLLUP_DISTINCT(measure) ", v_" #measure
-#include "store/rollup.def"
-#undef ROLLUP
-#undef ROLLUP_DISTINCT
-            );
-        if (rc == 0)
-            rc = buf_addf(&sql, " FROM " ROLLED_IN "%s LIMIT 0; ", tables[i]);
+    duckdb_result result = {0};
+    int rc = 0;
+    if (duckdb_query(connection, sql, &result) != DuckDBSuccess)
+        rc = fault_set(err, duckdb_result_error_type(&result), "duckdb", duckdb_result_error(&result));
+    else {
+        *number = duckdb_value_int64(&result, 0, 0);
+        if (text != NULL)
+            *text = duckdb_value_varchar(&result, 1, 0);
     }
-    return run_and_end(connection, &sql, rc, NULL);
+    duckdb_destroy_result(&result);
+    return rc;
+}
+
+enum form { FORM_NEW, FORM_OTHER, FORM_OURS };
+
+/* ERR_VERSION: a newer release wrote it. */
+static int read_made(duckdb_connection connection, enum form *form, struct err *err)
+{
+    struct buf ours;
+    char *text = NULL;
+    int64_t version = 0;
+    int rc = read_row(connection, "SELECT version, definition FROM " ROLLED_IN "rolled_made", &version, &text,
+                      err);
+    if (rc != 0)
+        return rc;
+    buf_init(&ours, 64 * 1024);
+    if (add_definition(&ours) != 0)
+        rc = err_set(err, ERR_NO_MEMORY, "out of memory");
+    else if (version > ROLLED_VERSION)
+        rc = err_set(
+            err, ERR_VERSION,
+            "the roll-ups have version %lld, this release knows version %d: run the release that wrote "
+            "them, or move " ROLLED_CATALOG ".duckdb out of the store's directory (what is rolled anew "
+            "has only the events that are left)",
+            (long long)version, ROLLED_VERSION);
+    else if (text != NULL && version == ROLLED_VERSION)
+        *form = slice_equal(slice_of(text), buf_slice(&ours)) ? FORM_OURS : FORM_OTHER;
+    duckdb_free(text);
+    buf_fini(&ours);
+    return rc;
+}
+
+static int read_form(duckdb_connection connection, enum form *form, struct err *err)
+{
+    static const char sql[] = "SELECT count(*) + 1000 * count(*) FILTER (table_name = 'rolled_made') FROM "
+                              "duckdb_tables() WHERE database_name = '" ROLLED_CATALOG "'";
+    int64_t tables = 0;
+    int rc = read_row(connection, sql, &tables, NULL, err);
+    *form = tables == 0 ? FORM_NEW : FORM_OTHER;
+    return rc != 0 || tables < 1000 ? rc : read_made(connection, form, err);
+}
+
+/* What DuckDB can't make sense of, and no trouble of the machine's (fault.c). */
+static int set_aside(const char *path, int rc, const struct err *reason)
+{
+    char wal[PATH_MAX + 8];
+    if (rc != ERR_ENGINE)
+        return rc;
+    (void)snprintf(wal, sizeof wal, "%s.wal", path);
+    static const char then[] = "rolled anew of the events that are there; a backup may have more";
+    return part_set_aside(wal, then, reason) || part_set_aside(path, then, reason) ? ERR_MORE : rc;
+}
+
+static int attach(const char *path, duckdb_connection connection, enum form *form, struct err *err)
+{
+    bool fatal = false;
+    int rc = part_attach(path, ROLLED_CATALOG, false, connection, &fatal, err);
+    if (rc == 0)
+        rc = read_form(connection, form, err);
+    return set_aside(path, rc, err);
 }
 
 void rolled_path(const struct parts *parts, char out[PATH_MAX])
 {
-    (void)snprintf(out, PATH_MAX, "%s/" ROLLED_CATALOG ".duckdb", parts->instance->dir);
+    (void)snprintf(out, PATH_MAX, "%s/" STORE_ROLLUPS_FILE, parts->instance->dir);
 }
 
 int rolled_attach(struct parts *parts, duckdb_connection connection, struct err *err)
 {
     char path[PATH_MAX], unfinished[PATH_MAX + 8];
-    bool fatal = false;
-    struct snapshot snapshot;
+    enum form form = FORM_NEW;
     rolled_path(parts, path);
     (void)snprintf(unfinished, sizeof unfinished, "%s.tmp", path);
     part_unlink(unfinished);
-    int rc = part_attach(path, ROLLED_CATALOG, false, connection, &fatal, err);
-    if (rc == ERR_ENGINE) {
-        (void)snprintf(unfinished, sizeof unfinished, "%s.wal", path);
-        return part_set_aside(unfinished, err) || part_set_aside(path, err) ? ERR_MORE : rc;
-    }
-    if (rc != 0 || look(connection) == 0)
+    int rc = attach(path, connection, &form, err);
+    if (rc != 0 || form == FORM_OURS)
         return rc;
-    rc = parts_snapshot(parts, INT64_MIN, INT64_MAX, &snapshot, err);
-    if (rc != 0)
-        return rc;
-    rc = create(connection, &snapshot, err);
-    parts_release(parts, &snapshot);
-    return rc;
+    if (form == FORM_NEW)
+        return create(parts, connection, err);
+    rc = reshape(parts, connection, err);
+    if (rc != ERR_ENGINE || fault_is_damage(err))
+        return set_aside(path, rc, err);
+    struct err why = *err;
+    return err_set(
+        err, ERR_CORRUPT,
+        "%s can't be brought to this release's definition (%.200s): run the release that wrote it, or "
+        "move it away (what is rolled anew has only the events that are left)",
+        path, why.detail);
 }
 
 void rolled_checkpoint(duckdb_connection connection)
@@ -175,7 +269,8 @@ int rolled_mark(duckdb_connection connection, const char *part, const struct sto
         rc = add_tenants(&sql, how);
     if (rc == 0)
         rc = buf_addf(&sql,
-                      ") GROUP BY tenant) USING (tenant) WHERE start > first - CASE WHEN daily THEN INTERVAL "
+                      ") GROUP BY tenant) USING (tenant) WHERE NOT kept AND start > first - CASE WHEN daily "
+                      "THEN INTERVAL "
                       "24 HOUR ELSE INTERVAL 1 HOUR END AND start <= last + to_microseconds(%lld)",
                       (long long)QUERY_MESSAGE_US);
     return run_and_end(connection, &sql, rc, err);

@@ -9,6 +9,7 @@
 #include "store/duckdb/fault.h"
 #include "store/duckdb/layout.h"
 #include "store/duckdb/rewrite.h"
+#include "store/duckdb/rolled.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -67,7 +68,9 @@ static void remove_unfinished(void *arg, const char *dir, const char *name)
     struct store_part part;
     const char *rest;
     const bool *all = arg;
-    if (!*all && (!part_parse(name, &part, &rest) || strncmp(rest, ".tmp", 4) != 0))
+    bool is_part = part_parse(name, &part, &rest) && strncmp(rest, ".tmp", 4) == 0;
+    bool is_saved = strncmp(name, ROLLED_SAVED, sizeof ROLLED_SAVED - 1) == 0;
+    if (!*all && !is_part && !is_saved)
         return;
     (void)snprintf(path, sizeof path, "%s/%s", dir, name);
     (void)unlink(path);
@@ -162,7 +165,8 @@ static bool put_aside(const char *path, int rc, const struct err *reason)
     if (rc != ERR_ENGINE)
         return false;
     (void)snprintf(wal, sizeof wal, "%s.wal", path);
-    return part_set_aside(wal, reason) || part_set_aside(path, reason);
+    static const char then[] = "read again from the journal as far as that reaches";
+    return part_set_aside(wal, then, reason) || part_set_aside(path, then, reason);
 }
 
 /* ERR_MORE: something was set aside, open everything again. */
@@ -301,6 +305,7 @@ void shelf_shut(struct parts *parts)
         free(parts->list[i]);
     parts->count = 0;
     (void)pthread_mutex_unlock(&parts->mutex);
+    atomic_fetch_add(&parts->shut, 1);
     duckdb_disconnect(&parts->connection);
     instance_shut(parts->instance);
 }

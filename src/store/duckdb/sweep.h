@@ -13,9 +13,16 @@
 
 #include "store/duckdb/roller.h"
 
-/* See store_sweep; one at a time. *lost: the roll-ups are not attached any more, everything is to be opened
- * again. */
+/* See store_sweep; one at a time. *lost: the roll-ups are not attached any more, or DuckDB refuses
+ * everything: all is to be opened again. */
 MUST_CHECK int sweep(struct roller *roller, const struct store_rewrite *how, const atomic_bool *cancelled,
                      bool *lost, struct err *err);
+
+/* Writes what sweep would, with nothing left out but the figures of marked periods, beside the file, and
+ * calls each() with its path; then it is removed. What each() answers is answered. See store_rollups; not
+ * beside sweep. */
+MUST_CHECK int sweep_save(struct roller *roller, const atomic_bool *cancelled,
+                          int (*each)(void *arg, const char *path, struct err *err), void *arg, bool *lost,
+                          struct err *err);
 
 #endif

@@ -195,6 +195,17 @@ static int null_files(struct store *store, int (*each)(void *arg, const char *pa
                                 : err_set(err, ERR_LIMIT, "the null store's path is too long");
 }
 
+static int null_rollups(struct store *store, const atomic_bool *cancelled,
+                        int (*each)(void *arg, const char *path, struct err *err), void *arg, struct err *err)
+{
+    (void)store;
+    (void)cancelled;
+    (void)each;
+    (void)arg;
+    (void)err;
+    return 0;
+}
+
 static int null_verify(struct store *store,
                        int (*found)(void *arg, const char *part, const char *what, bool good), void *arg,
                        struct err *err)
@@ -314,6 +325,7 @@ const struct store_engine null_engine = {
     .rewrite_part = null_rewrite_part,
     .sweep = null_sweep,
     .files = null_files,
+    .rollups = null_rollups,
     .verify = null_verify,
     .query = null_query,
     .scan = null_scan,

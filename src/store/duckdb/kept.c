@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kept: see kept.h. A commit that comes between the rolling and the note leaves a mark, which is rolled in
+ * another round; one that comes after the note finds the period kept.
+ */
+#include "store/duckdb/kept.h"
+
+#include "store/duckdb/fault.h"
+#include "store/duckdb/rolled.h"
+
+enum { ROUNDS = 4 };
+#define TAKE_US     (60 * US_PER_SECOND)
+#define LAST_DAY_US (INT64_C(253402214400) * US_PER_SECOND) /* 9999-12-31, as far as texts of times go */
+
+struct keeping {
+    struct roller *roller;
+    const struct store_rewrite *how;
+    struct err *err;
+};
+
+bool kept_concerns(const struct store_rewrite *how)
+{
+    bool any = false;
+    for (size_t i = 0; how != NULL && i < how->keep_count; i++)
+        any = any || (how->keeps[i].kind == STORE_KIND_EVENTS && how->keeps[i].before_us > 0);
+    return any;
+}
+
+static int64_t bounded(int64_t before_us)
+{
+    return before_us < 0 ? 0 : before_us < LAST_DAY_US ? before_us : LAST_DAY_US;
+}
+
+/* So late that each marked period before the moments is due. */
+static int64_t due_us(const struct store_rewrite *how)
+{
+    int64_t latest_us = 0;
+    for (size_t i = 0; i < how->keep_count; i++)
+        if (how->keeps[i].kind == STORE_KIND_EVENTS && bounded(how->keeps[i].before_us) > latest_us)
+            latest_us = bounded(how->keeps[i].before_us);
+    return latest_us + 25 * ROLLUP_HOUR_US;
+}
+
+/* kept_since: the moments; of tenant 0, for all that have none of their own. */
+static int note_moments(const struct keeping *k, duckdb_connection connection)
+{
+    struct buf sql;
+    buf_init(&sql, 64 << 20);
+    int rc = buf_addf(&sql, "CREATE OR REPLACE TEMP TABLE kept_since (tenant UINTEGER, since TIMESTAMP); ");
+    for (size_t i = 0; rc == 0 && i < k->how->keep_count; i++)
+        if (k->how->keeps[i].kind == STORE_KIND_EVENTS)
+            rc = buf_addf(&sql, "INSERT INTO temp.kept_since VALUES (%u, make_timestamp(%lld)); ",
+                          k->how->keeps[i].tenant, (long long)bounded(k->how->keeps[i].before_us));
+    rc = rc != 0 ? err_set(k->err, rc, "out of memory") : fault_run(connection, sql.p, NULL, k->err);
+    buf_fini(&sql);
+    return rc;
+}
+
+#define SINCE                                                                                                \
+    "coalesce((SELECT max(since) FROM temp.kept_since k WHERE k.tenant = p.tenant), "                        \
+    "(SELECT max(since) FROM temp.kept_since k WHERE k.tenant = 0), make_timestamp(0))"
+
+static int count_marks(const struct keeping *k, duckdb_connection connection, int64_t *count)
+{
+    duckdb_result result = {0};
+    int rc = 0;
+    if (duckdb_query(connection, "SELECT count(*) FROM " ROLLED_IN "unrolled p WHERE p.start < " SINCE,
+                     &result) != DuckDBSuccess)
+        rc = fault_set(k->err, duckdb_result_error_type(&result), "duckdb", duckdb_result_error(&result));
+    else
+        *count = duckdb_value_int64(&result, 0, 0);
+    duckdb_destroy_result(&result);
+    return rc;
+}
+
+/* Under the marks' lock, and nothing is rolled. */
+static int note(const struct keeping *k, struct marks *marks, duckdb_connection connection, int64_t *marked)
+{
+    int rc = count_marks(k, connection, marked);
+    if (rc != 0 || *marked > 0)
+        return rc;
+    rc = fault_run(connection, "BEGIN", NULL, k->err);
+    if (rc == 0)
+        rc = fault_run(connection,
+                       "UPDATE " ROLLED_IN
+                       "rolled_periods p SET kept = true WHERE NOT kept AND p.start < " SINCE,
+                       NULL, k->err);
+    if (rc == 0)
+        rc = marks_learn_kept(marks, connection, k->err);
+    if (rc == 0)
+        rc = fault_run(connection, "COMMIT", NULL, k->err);
+    if (rc != 0)
+        fault_rollback(connection);
+    return rc;
+}
+
+/* *marked: how many marks stand against it; 0: it is done. */
+static int try_to_note(const struct keeping *k, int64_t *marked)
+{
+    struct pool *pool = k->roller->pool;
+    struct marks *marks = k->roller->roll.marks;
+    struct pool_slot *slot;
+    roller_hold(k->roller);
+    int rc = pool_take(pool, 0, TAKE_US, NULL, &slot, k->err);
+    if (rc != 0)
+        goto release;
+    rc = note_moments(k, slot->connection);
+    if (rc == 0) {
+        marks_lock(marks);
+        rc = note(k, marks, slot->connection, marked);
+        marks_unlock(marks);
+    }
+    if (rc == 0)
+        rc = fault_run(slot->connection, "DROP TABLE temp.kept_since", NULL, k->err);
+    if (rc != 0)
+        duckdb_disconnect(&slot->connection); /* with what it began */
+    pool_give(pool, slot);
+release:
+    roller_release(k->roller);
+    return rc;
+}
+
+int kept_begin(struct roller *roller, const struct store_rewrite *how, const atomic_bool *cancelled,
+               struct err *err)
+{
+    struct keeping k = {roller, how, err};
+    int64_t marked = 1;
+    int rc = 0;
+    for (int round = 0; rc == 0 && marked > 0 && round < ROUNDS; round++) {
+        rc = roller_run(roller, due_us(how), cancelled, err);
+        if (rc == 0)
+            rc = try_to_note(&k, &marked);
+    }
+    if (rc == ERR_LIMIT && !instance_is_unfolded(roller->pool->instance) &&
+        instance_unfold(roller->pool->instance, NULL) == 0)
+        rc = err_set(err, ERR_BUSY, "duckdb had little memory for roll-ups and has more now; try again");
+    if (rc == ERR_CANCELLED && (cancelled == NULL || !atomic_load(cancelled)))
+        rc = err_set(err, ERR_BUSY, "the roll-ups of what goes were interrupted; try again");
+    return rc == 0 && marked > 0
+               ? err_set(err, ERR_BUSY, "events of days that go are still coming in; try again")
+               : rc;
+}

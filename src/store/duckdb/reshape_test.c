@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * reshape: roll-ups of a release before, or of other cubes, are taken along, also where their events are
+ * gone; a kill -9, a full disk or a newer release's file costs none of them.
+ */
+#include "base/test.h"
+#include "store/fixture.h"
+#include "store/store.h"
+
+#include <dirent.h>
+#include <duckdb.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DAY_US (24 * 3600 * US_PER_SECOND)
+#define LATER  (FIXTURE_START_US + 365 * DAY_US)
+
+static const char other_cubes[] = "UPDATE rolled_made SET definition = 'other cubes'; "
+                                  "ALTER TABLE rolled_hourly DROP COLUMN v_edges; "
+                                  "ALTER TABLE rolled_daily DROP COLUMN v_edges; "
+                                  "ALTER TABLE rolled_daily ADD COLUMN v_of_another UBIGINT";
+static const char release_before[] = "DROP TABLE IF EXISTS rolled_made; "
+                                     "ALTER TABLE rolled_periods DROP COLUMN IF EXISTS kept; "
+                                     "ALTER TABLE rolled_daily DROP COLUMN v_edges";
+
+static struct store *try_open(const char *dir, int *rc, struct err *err)
+{
+    struct store *store = NULL;
+    *rc = store_open(&store, &(struct store_options){"duckdb", dir, 256 << 20, 1, 0}, err);
+    return *rc == 0 ? store : NULL;
+}
+
+static struct store *opened(const char *dir)
+{
+    struct err err = {0};
+    int rc;
+    struct store *store = try_open(dir, &rc, &err);
+    if (store == NULL)
+        fail_msg("open: %s", err_detail(&err));
+    return store;
+}
+
+static size_t files(const char *dir, const char *what)
+{
+    DIR *listing = opendir(dir);
+    size_t count = 0;
+    assert_non_null(listing);
+    for (const struct dirent *entry; (entry = readdir(listing)) != NULL;)
+        count += strstr(entry->d_name, what) != NULL;
+    (void)closedir(listing);
+    return count;
+}
+
+static int take_count(void *arg, const struct cell *cells, size_t count)
+{
+    *(uint64_t *)arg = cells[count - 1].u64;
+    return 0;
+}
+
+struct figures {
+    uint64_t days[2][2]; /* of tenants 1 and 2, of two days */
+};
+
+static uint64_t ask(struct store *store, uint32_t tenant, int day)
+{
+    char json[160];
+    struct query *query;
+    uint64_t requests = 0;
+    struct err err = {0};
+    struct query_sink sink = {.row = take_count, .arg = &requests};
+    (void)snprintf(
+        json, sizeof json,
+        "{\"measures\":[\"requests\"],\"mode\":\"fast\",\"from\":\"2026-03-%02d\",\"to\":\"2026-03-"
+        "%02d\"}",
+        1 + day, 2 + day);
+    assert_int_equal(query_parse(slice_of(json), LATER, &query, NULL), 0);
+    query->scope = QUERY_SCOPE_TENANT;
+    query->tenant = tenant;
+    if (store_query(store, query, &sink, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+    query_destroy(&query);
+    return requests;
+}
+
+static struct figures read_figures(struct store *store)
+{
+    struct figures figures;
+    for (uint32_t tenant = 1; tenant <= 2; tenant++)
+        for (int day = 0; day < 2; day++)
+            figures.days[tenant - 1][day] = ask(store, tenant, day);
+    return figures;
+}
+
+static void figures_are(struct store *store, const struct figures *expected)
+{
+    struct figures figures = read_figures(store);
+    assert_memory_equal(&figures, expected, sizeof figures);
+}
+
+static void roll(struct store *store)
+{
+    struct err err = {0};
+    if (store_roll(store, LATER, NULL, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+}
+
+/* Two days, rolled; the first day's events are gone. */
+static struct figures fill(const char *dir)
+{
+    struct fixture fixture;
+    struct err err = {0};
+    struct store_keep old = {0, STORE_KIND_EVENTS, FIXTURE_START_US + DAY_US};
+    struct store_rewrite retain = {.keeps = &old, .keep_count = 1};
+    struct store *store = opened(dir);
+    fixture_init(&fixture, 3, 150);
+    assert_int_equal(store_append(store, fixture.events, fixture.count, NULL), 0);
+    assert_int_equal(store_commit(store, (struct store_cursor){{1, fixture.count}, 0}, NULL), 0);
+    assert_int_equal(store_close_part(store, NULL), 0);
+    roll(store);
+    struct figures figures = read_figures(store);
+    for (int i = 0; i < 4; i++)
+        assert_true(figures.days[i / 2][i % 2] > 0);
+    if (store_rewrite_part(store, 1, &retain, NULL, NULL, NULL, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+    figures_are(store, &figures);
+    store_close(&store);
+    fixture_fini(&fixture);
+    return figures;
+}
+
+/* Changes the file of a store that is closed. */
+static void alter(const char *dir, const char *sql)
+{
+    char path[4096];
+    duckdb_database database;
+    duckdb_connection connection;
+    duckdb_result result;
+    (void)snprintf(path, sizeof path, "%s/" STORE_ROLLUPS_FILE, dir);
+    assert_int_equal(duckdb_open(path, &database), DuckDBSuccess);
+    assert_int_equal(duckdb_connect(database, &connection), DuckDBSuccess);
+    if (duckdb_query(connection, sql, &result) != DuckDBSuccess)
+        fail_msg("%s", duckdb_result_error(&result));
+    duckdb_destroy_result(&result);
+    duckdb_disconnect(&connection);
+    duckdb_close(&database);
+}
+
+static void store_late(struct store *store, int64_t ts)
+{
+    struct fixture fixture;
+    struct store_cursor cursor;
+    fixture_init(&fixture, 4, 1);
+    fixture.events[0].tenant = 1;
+    fixture.events[0].ts = ts;
+    assert_int_equal(store_cursor(store, &cursor, NULL), 0);
+    cursor.pos.offset++;
+    assert_int_equal(store_append(store, fixture.events, 1, NULL), 0);
+    assert_int_equal(store_commit(store, cursor, NULL), 0);
+    fixture_fini(&fixture);
+}
+
+static void what_was_rolled_is_taken_along(void **state)
+{
+    (void)state;
+    const char *const changes[] = {other_cubes, release_before, "UPDATE rolled_made SET definition = 'x'"};
+    for (size_t i = 0; i < ARRAY_LENGTH(changes); i++) {
+        char *dir = fixture_directory();
+        struct figures figures = fill(dir);
+        alter(dir, changes[i]);
+        struct store *store = opened(dir);
+        figures_are(store, &figures);
+        roll(store); /* what has events */
+        figures_are(store, &figures);
+        store_late(store, FIXTURE_START_US + DAY_US / 2); /* what has none is kept as before */
+        store_late(store, FIXTURE_START_US + DAY_US + DAY_US / 2);
+        roll(store);
+        figures.days[0][1]++;
+        figures_are(store, &figures);
+        store_close(&store);
+        store = opened(dir);
+        figures_are(store, &figures);
+        store_close(&store);
+        assert_int_equal(files(dir, "damaged"), 0);
+        assert_int_equal(files(dir, ".tmp"), 0);
+        fixture_remove(dir);
+    }
+}
+
+static void what_a_newer_release_wrote_is_left_alone(void **state)
+{
+    (void)state;
+    char *dir = fixture_directory();
+    struct err err = {0};
+    int rc;
+    struct figures figures = fill(dir);
+    alter(dir, "UPDATE rolled_made SET version = version + 1, definition = 'of tomorrow'");
+    assert_null(try_open(dir, &rc, &err));
+    assert_int_equal(rc, ERR_VERSION);
+    assert_int_equal(files(dir, "damaged"), 0);
+    alter(dir, "UPDATE rolled_made SET version = version - 1");
+    struct store *store = opened(dir);
+    figures_are(store, &figures);
+    store_close(&store);
+    fixture_remove(dir);
+}
+
+/* A child opens the store and is killed, so long after it began. */
+static void open_and_be_killed(const char *dir, int64_t us)
+{
+    int status, rc;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)try_open(dir, &rc, &(struct err){0});
+        (void)kill(getpid(), SIGKILL);
+    }
+    int64_t until = clock_monotonic_us() + us;
+    while (clock_monotonic_us() < until && waitpid(child, &status, WNOHANG) == 0)
+        (void)usleep(100);
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, &status, 0);
+}
+
+static void a_kill_leaves_the_old_ones_or_the_new(void **state)
+{
+    (void)state;
+    char *origin = fixture_directory(), command[1024];
+    struct figures figures = fill(origin);
+    enum { ROUNDS = 16 };
+    int64_t whole_us = 0;
+    alter(origin, release_before);
+    for (int round = 0; round <= ROUNDS; round++) {
+        char *dir = fixture_directory();
+        (void)snprintf(command, sizeof command, "cp %s/*.duckdb* %s/", origin, dir);
+        assert_int_equal(system(command), 0);
+        int64_t begun_us = clock_monotonic_us();
+        open_and_be_killed(dir, round == 0 ? 60 * US_PER_SECOND : whole_us * round / ROUNDS);
+        whole_us = round == 0 ? clock_monotonic_us() - begun_us : whole_us;
+        print_message("killed after %d of %d: %zu unfinished files\n", round, ROUNDS, files(dir, ".tmp"));
+        struct store *store = opened(dir);
+        figures_are(store, &figures);
+        store_close(&store);
+        assert_int_equal(files(dir, "damaged"), 0);
+        assert_int_equal(files(dir, ".tmp"), 0);
+        fixture_remove(dir);
+    }
+    fixture_remove(origin);
+}
+
+static void fill_disk(const char *path)
+{
+    static const char zeros[65536];
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    for (size_t step = sizeof zeros; step >= 512;)
+        if (write(fd, zeros, step) != (ssize_t)step)
+            step /= 2;
+    (void)close(fd);
+}
+
+/* In a mount namespace of its own, which goes with the process (as in damage_test.c). */
+static void without_room_nothing_is_dropped(void **state)
+{
+    (void)state;
+    char *dir = fixture_directory(), data[4096], ballast[4096];
+    struct err err = {0};
+    int rc;
+    if (unshare(CLONE_NEWNS) != 0 ||
+        (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 && errno != EINVAL) ||
+        mount("none", dir, "tmpfs", 0, "size=64m") != 0) {
+        int errnum = errno;
+        fixture_remove(dir);
+        fail_msg("no small tmpfs (run the tests as root): %s", strerror(errnum));
+    }
+    (void)snprintf(data, sizeof data, "%s/data", dir);
+    (void)snprintf(ballast, sizeof ballast, "%s/ballast", dir);
+    struct figures figures = fill(data);
+    alter(data, release_before);
+    fill_disk(ballast);
+    for (int i = 0; i < 3; i++) {
+        assert_null(try_open(data, &rc, &err));
+        if (rc != ERR_FULL)
+            fail_msg("%s: %s", err_name(rc), err_detail(&err));
+    }
+    assert_int_equal(unlink(ballast), 0);
+    struct store *store = opened(data);
+    figures_are(store, &figures);
+    store_close(&store);
+    assert_int_equal(files(data, "damaged"), 0);
+    assert_int_equal(umount(dir), 0);
+    fixture_remove(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_kill_leaves_the_old_ones_or_the_new), /* forks come first */
+        cmocka_unit_test(what_was_rolled_is_taken_along),
+        cmocka_unit_test(what_a_newer_release_wrote_is_left_alone),
+        cmocka_unit_test(without_room_nothing_is_dropped),
+    };
+    return cmocka_run_group_tests_name("store/reshape", tests, NULL, NULL);
+}
