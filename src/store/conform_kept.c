@@ -23,11 +23,11 @@ static void retain_second_day(struct place *place)
 }
 
 /* One event of a tenant's, of that time, as the next commit. */
-static void store_late(struct place *place, const struct fixture *fixture, uint32_t tenant, int64_t ts,
+static void store_late(struct place *place, const struct fixture *from, uint32_t tenant, int64_t ts,
                        const char *sender)
 {
     static uint64_t offset = 100;
-    struct event late = fixture->events[0];
+    struct event late = from->events[0];
     late.tenant = tenant;
     late.ts = ts;
     late.hub_ts = second_day + DAY_US / 2;
@@ -50,6 +50,44 @@ static uint64_t exact_requests_of_first_day(struct place *place, uint32_t tenant
     return sum;
 }
 
+/* Rolled, and the first day's events are gone: made once, and copied. old: its figures, by tenant. */
+static struct place *origin;
+static struct fixture fixture;
+static uint64_t old[3];
+
+static int make_origin(void **state)
+{
+    void *made = NULL;
+    (void)state;
+    assert_int_equal(place_set_up(&made), 0);
+    origin = made;
+    sweeper_fill(origin, &fixture);
+    sweeper_roll(origin);
+    for (uint32_t tenant = 1; tenant <= 2; tenant++)
+        old[tenant] = sweeper_first_day(origin, tenant, "");
+    retain_second_day(origin);
+    store_close(&origin->store);
+    return 0;
+}
+
+static int remove_origin(void **state)
+{
+    void *made = origin;
+    (void)state;
+    fixture_fini(&fixture);
+    return place_tear_down(&made);
+}
+
+static void take_origin(struct place *place)
+{
+    char command[16384];
+    store_close(&place->store);
+    (void)snprintf(command, sizeof command, "rm -f %s/*.duckdb* && cp %s/*.duckdb* %s/", place->path,
+                   origin->path, place->path);
+    assert_int_equal(system(command), 0);
+    place_reopen(place);
+}
+
 /* An hour of the middle of the first day; the first and the last hour mark the neighbours, too. */
 static const int64_t late_us[] = {FIXTURE_START_US, FIXTURE_START_US + 13 * 3600 * US_PER_SECOND,
                                   FIXTURE_START_US + DAY_US - 1};
@@ -57,35 +95,30 @@ static const int64_t late_us[] = {FIXTURE_START_US, FIXTURE_START_US + 13 * 3600
 static void what_comes_late_costs_no_old_figures(void **state)
 {
     struct place *place = *state;
-    struct fixture fixture;
-    sweeper_fill(place, &fixture);
-    sweeper_roll(place);
-    uint64_t all[] = {0, sweeper_first_day(place, 1, ""), sweeper_first_day(place, 2, "")};
-    retain_second_day(place);
+    take_origin(place);
     assert_int_equal(exact_requests_of_first_day(place, 1), 0);
     for (size_t i = 0; i < ARRAY_LENGTH(late_us); i++) {
         store_late(place, &fixture, 1, late_us[i], "late@many.test");
-        assert_int_equal(sweeper_first_day(place, 1, ""), all[1]); /* before it is rolled, */
+        assert_int_equal(sweeper_first_day(place, 1, ""), old[1]); /* before it is rolled, */
         sweeper_roll(place);
-        assert_int_equal(sweeper_first_day(place, 1, ""), all[1]);
+        assert_int_equal(sweeper_first_day(place, 1, ""), old[1]);
         assert_int_equal(exact_requests_of_first_day(place, 1), i + 1); /* events are there as such */
         if (i > 0)
             sweeper_sweep(place, NULL); /* which takes out what has a mark */
         place_reopen(place);
     }
-    assert_int_equal(sweeper_first_day(place, 1, ""), all[1]);
-    assert_int_equal(sweeper_first_day(place, 2, ""), all[2]);
-    fixture_fini(&fixture);
+    assert_int_equal(sweeper_first_day(place, 1, ""), old[1]);
+    assert_int_equal(sweeper_first_day(place, 2, ""), old[2]);
 }
 
 /* Nothing was rolled when retention came, or some of it came after that. */
 static void what_goes_is_rolled_first(void **state)
 {
     struct place *place = *state;
-    struct fixture fixture;
-    sweeper_fill(place, &fixture);
+    struct fixture own;
+    sweeper_fill(place, &own);
     sweeper_roll(place);
-    store_late(place, &fixture, 1, late_us[1], "late@many.test");
+    store_late(place, &own, 1, late_us[1], "late@many.test");
     uint64_t all[] = {0, exact_requests_of_first_day(place, 1), exact_requests_of_first_day(place, 2)};
     assert_int_equal(store_close_part(place->store, NULL), 0);
     retain_second_day(place);
@@ -93,7 +126,7 @@ static void what_goes_is_rolled_first(void **state)
     sweeper_roll(place);
     assert_int_equal(sweeper_first_day(place, 1, ""), all[1]);
     assert_int_equal(sweeper_first_day(place, 2, ""), all[2]);
-    fixture_fini(&fixture);
+    fixture_fini(&own);
 }
 
 /* An edge that was cut off: of its tenant there is nothing to lose. It delivers in more than one go. */
@@ -101,10 +134,7 @@ static void a_day_of_which_nothing_was_there_is_rolled(void **state)
 {
     enum { CUT_OFF = 77 };
     struct place *place = *state;
-    struct fixture fixture;
-    sweeper_fill(place, &fixture);
-    sweeper_roll(place);
-    retain_second_day(place);
+    take_origin(place);
     for (size_t i = 0; i < ARRAY_LENGTH(late_us); i++) {
         store_late(place, &fixture, CUT_OFF, late_us[i], "late@many.test");
         sweeper_roll(place);
@@ -115,7 +145,6 @@ static void a_day_of_which_nothing_was_there_is_rolled(void **state)
     store_late(place, &fixture, CUT_OFF, late_us[0], "late@many.test");
     sweeper_roll(place);
     assert_int_equal(sweeper_first_day(place, CUT_OFF, ""), ARRAY_LENGTH(late_us));
-    fixture_fini(&fixture);
 }
 
 static const char by_canary[] =
@@ -125,13 +154,9 @@ static const char by_canary[] =
 static void an_erasure_reaches_days_with_late_events(void **state)
 {
     struct place *place = *state;
-    struct fixture fixture;
     struct store_erasure erasure = ERASED;
     struct store_rewrite erase = {.erasures = &erasure, .erasure_count = 1};
-    sweeper_fill(place, &fixture);
-    sweeper_roll(place);
-    uint64_t all = sweeper_first_day(place, 1, "");
-    retain_second_day(place);
+    take_origin(place);
     for (size_t i = 0; i < ARRAY_LENGTH(late_us); i++)
         store_late(place, &fixture, 1, late_us[i], i == 1 ? CANARY : "late@many.test");
     assert_int_equal(store_close_part(place->store, NULL), 0);
@@ -141,22 +166,17 @@ static void an_erasure_reaches_days_with_late_events(void **state)
     sweeper_sweep(place, &erase);
     assert_int_equal(sweeper_canaries(place, ""), 0);
     assert_int_equal(sweeper_first_day(place, 1, by_canary), 0);
-    assert_int_equal(sweeper_first_day(place, 1, ""), all); /* nobody's figures */
+    assert_int_equal(sweeper_first_day(place, 1, ""), old[1]); /* nobody's figures */
     assert_int_equal(exact_requests_of_first_day(place, 1), ARRAY_LENGTH(late_us) - 1);
-    fixture_fini(&fixture);
 }
 
 /* What was received after the erasure's moment is not erased, and its day is rolled of it. */
 static void an_erased_tenant_begins_anew(void **state)
 {
     struct place *place = *state;
-    struct fixture fixture;
     struct store_erasure erasure = {.tenant = 1, .before_us = second_day + DAY_US / 2};
     struct store_rewrite erase = {.erasures = &erasure, .erasure_count = 1};
-    sweeper_fill(place, &fixture);
-    sweeper_roll(place);
-    uint64_t others = sweeper_first_day(place, 2, "");
-    retain_second_day(place);
+    take_origin(place);
     store_late(place, &fixture, 1, late_us[1], "late@many.test");
     assert_int_equal(store_close_part(place->store, NULL), 0);
     sweeper_rewrite(place, &erase);
@@ -166,8 +186,7 @@ static void an_erased_tenant_begins_anew(void **state)
     store_late(place, &fixture, 1, late_us[1], "late@many.test");
     sweeper_roll(place);
     assert_int_equal(sweeper_first_day(place, 1, ""), 2);
-    assert_int_equal(sweeper_first_day(place, 2, ""), others);
-    fixture_fini(&fixture);
+    assert_int_equal(sweeper_first_day(place, 2, ""), old[2]);
 }
 
 static int keep_class(void *arg, struct event *event)
@@ -180,20 +199,15 @@ static int keep_class(void *arg, struct event *event)
 static void reclassifying_late_events_costs_no_old_figures(void **state)
 {
     struct place *place = *state;
-    struct fixture fixture;
     struct store_rewrite reclassify = {.reclassify_tenant = 1, .classify = keep_class};
-    sweeper_fill(place, &fixture);
-    sweeper_roll(place);
-    uint64_t all = sweeper_first_day(place, 1, "");
-    retain_second_day(place);
+    take_origin(place);
     store_late(place, &fixture, 1, late_us[0], "late@many.test");
     store_late(place, &fixture, 1, late_us[2], "late@many.test");
     assert_int_equal(store_close_part(place->store, NULL), 0);
     sweeper_rewrite(place, &reclassify);
     sweeper_roll(place);
     sweeper_sweep(place, &reclassify);
-    assert_int_equal(sweeper_first_day(place, 1, ""), all);
-    fixture_fini(&fixture);
+    assert_int_equal(sweeper_first_day(place, 1, ""), old[1]);
 }
 
 /* So few events would be asked themselves, to be exact; of kept days an approximation is all there is. */
@@ -205,16 +219,16 @@ static void approximations_of_kept_days_are_told(void **state)
                                "\"from\":\"2026-03-01\","
                                "\"to\":\"2026-03-02\"}";
     struct place *place = *state;
-    struct fixture fixture;
+    struct fixture own;
     struct answer answer = {0};
-    fixture_init(&fixture, 12, 500);
+    fixture_init(&own, 12, 500);
     for (size_t i = 0; i < SENDERS; i++)
         (void)snprintf(texts[i], sizeof texts[i], "s%zu@many.test", i);
-    for (size_t i = 0; i < fixture.count; i++) {
-        fixture.events[i].tenant = 1;
-        fixture.events[i].sender = slice_of(texts[fixture.events[i].message_id.b[0] % SENDERS]);
+    for (size_t i = 0; i < own.count; i++) {
+        own.events[i].tenant = 1;
+        own.events[i].sender = slice_of(texts[own.events[i].message_id.b[0] % SENDERS]);
     }
-    place_store(place, &fixture, 1);
+    place_store(place, &own, 1);
     assert_int_equal(store_close_part(place->store, NULL), 0);
     sweeper_roll(place);
     assert_int_equal(place_ask(place, json, 1, &answer, NULL), 0);
@@ -224,7 +238,7 @@ static void approximations_of_kept_days_are_told(void **state)
     assert_int_equal(answer.rows, 3);
     buf_fini(&answer.text);
     buf_fini(&answer.totals);
-    fixture_fini(&fixture);
+    fixture_fini(&own);
 }
 
 /* --- copies -------------------------------------------------------------------------------------------- */
@@ -261,23 +275,19 @@ static uint64_t second_day_requests(struct place *place, const char *mode)
 }
 
 /* Of the second day, some of which is rolled and some only marked. */
-static void store_more(struct place *place, const struct fixture *fixture)
+static void store_more(struct place *place, const struct fixture *from)
 {
-    store_late(place, fixture, 1, second_day + late_us[1] - FIXTURE_START_US, "late@many.test");
+    store_late(place, from, 1, second_day + late_us[1] - FIXTURE_START_US, "late@many.test");
     sweeper_roll(place);
-    store_late(place, fixture, 1, second_day + late_us[1] - FIXTURE_START_US, "late@many.test");
+    store_late(place, from, 1, second_day + late_us[1] - FIXTURE_START_US, "late@many.test");
 }
 
 /* As a backup takes them while rows come in: the events first. The journal brings what they lack. */
 static void a_copy_of_roll_ups_agrees_with_one_of_events(void **state)
 {
     struct place *place = *state, copy = {.dir = fixture_directory()};
-    struct fixture fixture;
     struct err err = {0};
-    sweeper_fill(place, &fixture);
-    sweeper_roll(place);
-    uint64_t all = sweeper_first_day(place, 1, "");
-    retain_second_day(place);
+    take_origin(place);
     assert_true(asprintf(&copy.path, "%s/store", copy.dir) > 0);
     assert_int_equal(mkdir(copy.path, 0700), 0);
     assert_int_equal(store_files(place->store, link_file, copy.path, NULL), 0);
@@ -286,9 +296,9 @@ static void a_copy_of_roll_ups_agrees_with_one_of_events(void **state)
         fail_msg("%s", err_detail(&err));
     uint64_t second = second_day_requests(place, "exact");
     assert_int_equal(second_day_requests(place, "fast"), second); /* it goes on, untouched */
-    assert_int_equal(sweeper_first_day(place, 1, ""), all);
+    assert_int_equal(sweeper_first_day(place, 1, ""), old[1]);
     place_reopen(&copy);
-    assert_int_equal(sweeper_first_day(&copy, 1, ""), all);
+    assert_int_equal(sweeper_first_day(&copy, 1, ""), old[1]);
     assert_int_equal(second_day_requests(&copy, "exact"), second - 2);
     store_more(&copy, &fixture); /* what the journal's copy has */
     sweeper_roll(&copy);
@@ -296,11 +306,10 @@ static void a_copy_of_roll_ups_agrees_with_one_of_events(void **state)
     assert_int_equal(second_day_requests(&copy, "fast"), second);
     store_late(&copy, &fixture, 1, late_us[0], "late@many.test");
     sweeper_roll(&copy);
-    assert_int_equal(sweeper_first_day(&copy, 1, ""), all);
+    assert_int_equal(sweeper_first_day(&copy, 1, ""), old[1]);
     store_close(&copy.store);
     fixture_remove(copy.dir);
     free(copy.path);
-    fixture_fini(&fixture);
 }
 
 /* What each() answers is answered, and nothing is left behind. */
@@ -334,5 +343,5 @@ int main(void)
         PLACE_TEST(a_copy_of_roll_ups_agrees_with_one_of_events),
         PLACE_TEST(a_refused_copy_leaves_nothing),
     };
-    return cmocka_run_group_tests_name("store/" ENGINE " kept", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("store/" ENGINE " kept", tests, make_origin, remove_origin);
 }

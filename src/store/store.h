@@ -134,8 +134,8 @@ MUST_CHECK int store_cursor(struct store *store, struct store_cursor *out, struc
  * while none is known. Any thread. */
 MUST_CHECK int store_checkpointed(struct store *store, struct store_cursor *out, struct err *err);
 
-/* Writer's thread. Without rows it only opens again what a failure broke, if anything. Rows are copied. All texts are valid UTF-8 (event.h); an engine may check again
- * (ERR_ENGINE). */
+/* Writer's thread. Without rows it only opens again what a failure broke, if anything. Rows are copied. All
+ * texts are valid UTF-8 (event.h); an engine may check again (ERR_ENGINE). */
 MUST_CHECK int store_append(struct store *store, const struct event *rows, size_t count, struct err *err);
 /* A cursor goes back only by itself (ERR_INVALID with rows, or within a gap). */
 MUST_CHECK int store_commit(struct store *store, struct store_cursor cursor, struct err *err);
@@ -174,8 +174,9 @@ MUST_CHECK int store_rewrite_part(struct store *store, uint64_t id, const struct
 /* Takes out of the roll-ups, and out of their files, what parts have no more: figures that rewriting made
  * untrue, those of values that `how` (NULL: nothing) erases, and periods that are older than it keeps (kinds
  * HOURLY and DAILY). What is rolled again meanwhile answers from the events. Questions may have to wait for a
- * moment. Takes the calling thread, which must not be the writer's. ERR_CANCELLED and ERR_BUSY (try again):
- * nothing has changed; ERR_FULL. */
+ * moment. Takes the calling thread, which must not be the writer's. ERR_CANCELLED, ERR_BUSY (try again),
+ * ERR_FULL, ERR_ENGINE (damage): nothing has changed. After a failure store_append without rows opens again
+ * what it may have broken. */
 MUST_CHECK int store_sweep(struct store *store, const struct store_rewrite *how, const atomic_bool *cancelled,
                            struct err *err);
 

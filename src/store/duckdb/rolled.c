@@ -221,7 +221,9 @@ int rolled_attach(struct parts *parts, duckdb_connection connection, struct err 
         return rc;
     if (form == FORM_NEW)
         return create(parts, connection, err);
-    rc = reshape(parts, connection, err);
+    rc = instance_unfold(parts->instance, err); /* all of the memory: it is done once for a release */
+    if (rc == 0)
+        rc = reshape(parts, connection, err);
     if (rc != ERR_ENGINE || fault_is_damage(err))
         return set_aside(path, rc, err);
     struct err why = *err;

@@ -314,7 +314,8 @@ static void what_was_interrupted_is_removed(void **state)
     (void)snprintf(
         command, sizeof command,
         "cd %s && mkdir -p tmp && echo x > tmp/spilled && echo x > events-2026-03.1.g2.duckdb.tmp && "
-        "echo x > events-2026-03.1.g2.duckdb.tmp.wal && echo x > events-2025-03.1.g0.duckdb && "
+        "echo x > events-2026-03.1.g2.duckdb.tmp.wal && echo x > rollups.duckdb.saved.tmp && echo x > "
+        "events-2025-03.1.g0.duckdb && "
         "echo x > note.txt",
         dir);
     assert_int_equal(system(command), 0);
