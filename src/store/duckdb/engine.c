@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { RUSH_ROWS = 8192 }; /* a commit of so many catches up on something */
+
 struct store {
     const struct store_engine *engine;
     struct instance instance;
@@ -232,10 +234,13 @@ static int duck_commit(struct store *store, struct store_cursor cursor, struct e
         rc = set_back(store, cursor, err);
     if (rc == 0 && !store->writer.in_transaction)
         rc = need_part(store, clock_real_us(), err);
+    uint64_t rows = store->writer.pending;
     if (rc == 0)
         rc = commit_marked(store, done ? store->place.until : cursor, done, err);
     if (rc != 0)
         return after_failure(store, rc, err);
+    if (rows >= RUSH_ROWS)
+        pool_rush(&store->pool);
     atomic_fetch_add(&store->commits, 1);
     store->checkpoint_due = store->checkpoint_due || done;
     rc = store->checkpoint_due ? tidy(store, err) : 0;

@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHECKPOINT_BYTES "64MB"
 enum { TEMP_PER_MEMORY = 4 };
@@ -72,12 +73,19 @@ static int lock_down(struct instance *instance, duckdb_connection connection, st
     return rc;
 }
 
+/* More threads than processors would only take the writer's turns. */
+static unsigned threads_of(const struct instance *instance)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors > 0 && processors < (long)instance->threads ? (unsigned)processors : instance->threads;
+}
+
 static int unfold(struct instance *instance, struct err *err)
 {
     duckdb_connection connection = NULL;
     char sql[128];
     (void)snprintf(sql, sizeof sql, "SET memory_limit='%lluMiB'; SET threads=%u; SET lock_configuration=true",
-                   memory_mb(instance), instance->threads);
+                   memory_mb(instance), threads_of(instance));
     int rc = instance_connect(instance, &connection, err);
     if (rc == 0)
         rc = fault_run(connection, sql, NULL, err);

@@ -122,9 +122,14 @@ static uint32_t running_of(const struct pool *pool, uint32_t tenant)
     return running;
 }
 
+static uint32_t most_of(const struct pool *pool)
+{
+    return clock_monotonic_us() < pool->rush_until_us ? 1 : pool->per_tenant;
+}
+
 static bool may_run(const struct pool *pool, uint32_t tenant)
 {
-    return tenant == 0 || running_of(pool, tenant) < pool->per_tenant;
+    return tenant == 0 || running_of(pool, tenant) < most_of(pool);
 }
 
 /* Its turn has come: a slot is free, and nobody who came before could have it. */
@@ -156,8 +161,7 @@ static void leave_line(struct pool *pool, struct pool_waiter *waiter)
 /* Of one tenant no more wait than could run at once beside what it has: each holds a thread. */
 static bool is_crowded(const struct pool *pool, uint32_t tenant)
 {
-    uint32_t waiting = 0,
-             most = pool->slots_count > pool->per_tenant ? pool->slots_count - pool->per_tenant : 1;
+    uint32_t waiting = 0, most = pool->slots_count > most_of(pool) ? pool->slots_count - most_of(pool) : 1;
     for (const struct pool_waiter *waiter = pool->waiters; waiter != NULL; waiter = waiter->next)
         waiting += waiter->tenant == tenant;
     return tenant != 0 && !may_run(pool, tenant) && waiting >= most;
@@ -171,7 +175,7 @@ static int refuse(const struct pool *pool, uint32_t tenant, const atomic_bool *w
         return err_set(err, ERR_BUSY, "the store is busy with itself; ask again");
     if (!may_run(pool, tenant))
         return err_set(err, ERR_BUSY, "%u questions of this tenant are being answered already; ask again",
-                       pool->per_tenant);
+                       running_of(pool, tenant));
     return err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
 }
 
@@ -256,6 +260,13 @@ void pool_give(struct pool *pool, struct pool_slot *slot)
     slot->wish = NULL;
     pool->busy_count--;
     signal_change(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_rush(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    pool->rush_until_us = clock_monotonic_us() + POOL_RUSH_US;
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 

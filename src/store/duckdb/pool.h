@@ -15,8 +15,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { POOL_SLOTS = 64, POOL_NICE = 15 }; /* and one more slot, of the roller */
-#define POOL_WAIT_US (2 * US_PER_SECOND)  /* for a free connection, then ERR_BUSY */
+enum { POOL_SLOTS = 64, POOL_NICE = 10 }; /* and one more slot, of the roller */
+#define POOL_RUSH_US (10 * US_PER_SECOND)
+#define POOL_WAIT_US (2 * US_PER_SECOND) /* for a free connection, then ERR_BUSY */
 
 struct pool_slot {
     duckdb_connection connection; /* made at first use */
@@ -41,6 +42,7 @@ struct pool {
     unsigned paused;      /* by so many */
     uint32_t slots_count; /* of questions */
     uint32_t busy_count, per_tenant;
+    int64_t rush_until_us;       /* monotonic */
     struct pool_waiter *waiters; /* the first that came first */
     struct pool_slot slots[POOL_SLOTS + 1];
 };
@@ -65,6 +67,10 @@ void pool_end(struct pool *pool, struct pool_slot *slot);
 
 /* ERR_CANCELLED or ERR_TIMEOUT when the slot was stopped, else 0. */
 MUST_CHECK int pool_verdict(struct pool *pool, struct pool_slot *slot);
+
+/* The writer has a backlog: for POOL_RUSH_US, each tenant has one question at a time (tenant 0 as many as
+ * ever). */
+void pool_rush(struct pool *pool);
 
 void pool_look_again(struct pool *pool); /* at everyone's wish */
 void pool_interrupt(struct pool *pool);  /* cancels what runs now */
