@@ -51,16 +51,27 @@ static int note_part(struct step *step, uint64_t id, struct err *err)
     return rc;
 }
 
-/* As store_rewrite_part; while another is being written anew, or a checkpoint is due first, it waits. */
-static int rewrite_in_turn(struct step *step, struct store *store, uint64_t id,
+/* On the store's thread: no rows, but what is broken is opened again. */
+static int mend(void *arg, struct store *store, struct err *err)
+{
+    (void)arg;
+    return store_append(store, NULL, 0, err);
+}
+
+/* As store_rewrite_part; while another is being written anew, a checkpoint is due first, or what goes still
+ * comes in, it waits; not for ever, as other jobs wait for this one. */
+static int rewrite_in_turn(struct step *step, struct store *store, struct loader *loader, uint64_t id,
                            const struct store_rewrite *how, struct err *err)
 {
+    int64_t until_us = clock_monotonic_us() + PATIENCE_US;
     int rc;
     while ((rc = store_rewrite_part(store, id, how, step->job->cancelled, on_progress, step, err)) ==
                ERR_BUSY &&
-           job_check(step->job, NULL) == 0)
+           job_check(step->job, NULL) == 0 && clock_monotonic_us() < until_us)
         (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000}, NULL);
-    return rc == ERR_BUSY ? job_check(step->job, err) : rc;
+    if (rc != 0) /* a full disk may have cost all that is open */
+        (void)!loader_at_rest(loader, mend, NULL, NULL);
+    return rc == ERR_BUSY && job_check(step->job, NULL) != 0 ? job_check(step->job, err) : rc;
 }
 
 int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_part *part), void *arg,
@@ -79,20 +90,13 @@ int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_pa
         rc = store_parts(store, choose, choice, err);
     struct step step = {job, 0, choice->count};
     for (size_t i = 0; rc == 0 && i < choice->count; i++) {
-        rc = rewrite_in_turn(&step, store, choice->ids[i], how, err);
+        rc = rewrite_in_turn(&step, store, loader, choice->ids[i], how, err);
         *count += rc == 0;
         if (rc == 0 || rc == ERR_NOT_FOUND) /* merged or removed meanwhile: nothing of it is left */
             rc = note_part(&step, choice->ids[i], err);
     }
     free(choice);
     return rc;
-}
-
-/* On the store's thread: no rows, but what is broken is opened again. */
-static int mend(void *arg, struct store *store, struct err *err)
-{
-    (void)arg;
-    return store_append(store, NULL, 0, err);
 }
 
 int job_patiently(struct job *job,

@@ -20,7 +20,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { RUSH_ROWS = 8192 }; /* a commit of so many catches up on something */
+/* The loader waits for full transactions (a row group of 122,880) only while there is a backlog. */
+enum { RUSH_ROWS = 100000 };
 
 struct store {
     const struct store_engine *engine;
@@ -379,12 +380,13 @@ static int duck_rewrite_part(struct store *store, uint64_t id, const struct stor
                              void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,
                              struct err *err)
 {
-    bool marks = how != NULL && (how->erasure_count > 0 || how->reclassify_tenant != 0), held = false;
+    bool marks = how != NULL && (how->erasure_count > 0 || how->reclassify_tenant != 0);
+    bool held = false, lost = false;
     int rc = 0;
     if (atomic_exchange(&store->rewriting, true))
         return err_set(err, ERR_BUSY, "another part is being rewritten; try again");
     if (kept_concerns(how))
-        rc = kept_begin(&store->roller, how, cancelled, err);
+        rc = kept_begin(&store->roller, how, cancelled, &lost, err);
     if (rc == 0 && marks) {
         held = true;
         roller_hold(&store->roller);
@@ -394,6 +396,8 @@ static int duck_rewrite_part(struct store *store, uint64_t id, const struct stor
         rc = rewrite(&store->parts, store->instance.memory_bytes, id, how, cancelled, progress, arg, err);
     if (held)
         roller_release(&store->roller);
+    if (lost)
+        atomic_store(&store->lost, true);
     atomic_store(&store->rewriting, false);
     return rc;
 }
@@ -475,7 +479,7 @@ static int duck_scan(struct store *store, const struct store_scan *scan,
 
 static int duck_roll(struct store *store, int64_t now_us, const atomic_bool *cancelled, struct err *err)
 {
-    return roller_run(&store->roller, now_us, cancelled, err);
+    return roller_run(&store->roller, now_us, INT64_MAX, cancelled, err);
 }
 
 static void duck_cancel(struct store *store)

@@ -15,6 +15,7 @@ enum { ROUNDS = 4 };
 struct keeping {
     struct roller *roller;
     const struct store_rewrite *how;
+    bool *lost;
     struct err *err;
 };
 
@@ -31,14 +32,14 @@ static int64_t bounded(int64_t before_us)
     return before_us < 0 ? 0 : before_us < LAST_DAY_US ? before_us : LAST_DAY_US;
 }
 
-/* So late that each marked period before the moments is due. */
-static int64_t due_us(const struct store_rewrite *how)
+/* The last of the moments. */
+static int64_t latest(const struct store_rewrite *how)
 {
     int64_t latest_us = 0;
     for (size_t i = 0; i < how->keep_count; i++)
         if (how->keeps[i].kind == STORE_KIND_EVENTS && bounded(how->keeps[i].before_us) > latest_us)
             latest_us = bounded(how->keeps[i].before_us);
-    return latest_us + 25 * ROLLUP_HOUR_US;
+    return latest_us;
 }
 
 /* kept_since: the moments; of tenant 0, for all that have none of their own. */
@@ -51,7 +52,7 @@ static int note_moments(const struct keeping *k, duckdb_connection connection)
         if (k->how->keeps[i].kind == STORE_KIND_EVENTS)
             rc = buf_addf(&sql, "INSERT INTO temp.kept_since VALUES (%u, make_timestamp(%lld)); ",
                           k->how->keeps[i].tenant, (long long)bounded(k->how->keeps[i].before_us));
-    rc = rc != 0 ? err_set(k->err, rc, "out of memory") : fault_run(connection, sql.p, NULL, k->err);
+    rc = rc != 0 ? err_set(k->err, rc, "out of memory") : fault_run(connection, sql.p, k->lost, k->err);
     buf_fini(&sql);
     return rc;
 }
@@ -79,16 +80,16 @@ static int note(const struct keeping *k, struct marks *marks, duckdb_connection 
     int rc = count_marks(k, connection, marked);
     if (rc != 0 || *marked > 0)
         return rc;
-    rc = fault_run(connection, "BEGIN", NULL, k->err);
+    rc = fault_run(connection, "BEGIN", k->lost, k->err);
     if (rc == 0)
         rc = fault_run(connection,
                        "UPDATE " ROLLED_IN
                        "rolled_periods p SET kept = true WHERE NOT kept AND p.start < " SINCE,
-                       NULL, k->err);
+                       k->lost, k->err);
     if (rc == 0)
         rc = marks_learn_kept(marks, connection, k->err);
     if (rc == 0)
-        rc = fault_run(connection, "COMMIT", NULL, k->err);
+        rc = fault_run(connection, "COMMIT", k->lost, k->err);
     if (rc != 0)
         fault_rollback(connection);
     return rc;
@@ -111,7 +112,7 @@ static int try_to_note(const struct keeping *k, int64_t *marked)
         marks_unlock(marks);
     }
     if (rc == 0)
-        rc = fault_run(slot->connection, "DROP TABLE temp.kept_since", NULL, k->err);
+        rc = fault_run(slot->connection, "DROP TABLE temp.kept_since", k->lost, k->err);
     if (rc != 0)
         duckdb_disconnect(&slot->connection); /* with what it began */
     pool_give(pool, slot);
@@ -121,13 +122,13 @@ release:
 }
 
 int kept_begin(struct roller *roller, const struct store_rewrite *how, const atomic_bool *cancelled,
-               struct err *err)
+               bool *lost, struct err *err)
 {
-    struct keeping k = {roller, how, err};
-    int64_t marked = 1;
+    struct keeping k = {roller, how, lost, err};
+    int64_t marked = 1, before_us = latest(how);
     int rc = 0;
     for (int round = 0; rc == 0 && marked > 0 && round < ROUNDS; round++) {
-        rc = roller_run(roller, due_us(how), cancelled, err);
+        rc = roller_run(roller, before_us + 25 * ROLLUP_HOUR_US, before_us, cancelled, err); /* all are due */
         if (rc == 0)
             rc = try_to_note(&k, &marked);
     }

@@ -15,8 +15,8 @@
 bool kept_concerns(const struct store_rewrite *how);
 /* On success no period that begins before how->keeps' moments has a mark, nor will those have one that have
  * a roll-up now. Before the first row goes. ERR_BUSY (too much comes late; try again), ERR_CANCELLED,
- * ERR_LIMIT, ERR_FULL, ERR_ENGINE: no row may go. */
+ * ERR_LIMIT, ERR_FULL, ERR_ENGINE: no row may go; *lost: DuckDB refuses everything from now on. */
 MUST_CHECK int kept_begin(struct roller *roller, const struct store_rewrite *how,
-                          const atomic_bool *cancelled, struct err *err);
+                          const atomic_bool *cancelled, bool *lost, struct err *err);
 
 #endif

@@ -19,10 +19,11 @@
 enum { PARTS_MAX = 512 }; /* each holds a descriptor and its metadata */
 
 struct parts {
-    struct instance *instance;    /* borrowed; opened and shut with the files */
-    int lock;                     /* descriptor of DIR/lock: one process owns the directory */
-    bool opened;                  /* once; what is unfinished is this process's from then on */
-    atomic_uint shut;             /* how often */
+    struct instance *instance; /* borrowed; opened and shut with the files */
+    int lock;                  /* descriptor of DIR/lock: one process owns the directory */
+    bool opened;               /* once; what is unfinished is this process's from then on */
+    bool rollups_doubtful;     /* their WAL was set aside: what changed since their checkpoint is unknown */
+    atomic_uint shut;          /* how often */
     duckdb_connection connection; /* of change */
     pthread_mutex_t change, mutex;
     struct part *list[PARTS_MAX]; /* by id; under mutex */

@@ -188,8 +188,10 @@ static struct pool_slot *await_slot(struct pool *pool, uint32_t tenant, const at
     if (is_crowded(pool, tenant))
         return NULL;
     stand_in_line(pool, &waiter);
-    while ((slot = slot_for(pool, &waiter)) == NULL && !is_wished(wish) && clock_monotonic_us() < until_us)
-        wait_until(pool, until_us);
+    for (int64_t now_us; (slot = slot_for(pool, &waiter)) == NULL && !is_wished(wish) &&
+                         (now_us = clock_monotonic_us()) < until_us;)
+        wait_until(pool, now_us < pool->rush_until_us && pool->rush_until_us < until_us ? pool->rush_until_us
+                                                                                        : until_us);
     leave_line(pool, &waiter);
     return is_wished(wish) ? NULL : slot;
 }

@@ -70,32 +70,37 @@ static const char note_by_counts[] =
     "p.daily "
     "AND c.tenant = p.tenant AND c.start = p.start), 0); DROP TABLE temp.reshaped_counts;";
 
+static int count_part(duckdb_connection connection, const char *part, struct err *err)
+{
+    char sql[256];
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO temp.reshaped_counts SELECT false, tenant, date_trunc('hour', ts), count(*) "
+                   "FROM %.64s.events GROUP BY ALL",
+                   part);
+    return fault_run(connection, sql, NULL, err);
+}
+
 /* A release that didn't note which periods are kept marked what the writer or a rewriting changed, and did
  * not mark what retention took: so what has fewer events than it was rolled of, and no mark, is kept. */
 static int note_kept(struct parts *parts, duckdb_connection connection, struct err *err)
 {
     struct snapshot snapshot;
-    struct buf sql;
     int rc = parts_snapshot(parts, INT64_MIN, INT64_MAX, &snapshot, err);
     if (rc != 0)
         return rc;
-    buf_init(&sql, 512 * 1024);
-    rc = buf_addf(&sql, "CREATE OR REPLACE TEMP TABLE reshaped_counts (daily BOOLEAN, tenant UINTEGER, start "
-                        "TIMESTAMP, events UBIGINT); ");
+    rc = fault_run(connection,
+                   "CREATE OR REPLACE TEMP TABLE reshaped_counts (daily BOOLEAN, tenant UINTEGER, start "
+                   "TIMESTAMP, events UBIGINT)",
+                   NULL, err);
     for (size_t i = 0; rc == 0 && i < snapshot.count; i++)
-        rc = buf_addf(
-            &sql,
-            "INSERT INTO temp.reshaped_counts SELECT false, tenant, date_trunc('hour', ts), count(*) "
-            "FROM %s.events GROUP BY ALL; ",
-            snapshot.names[i]);
+        rc = rolled_blame_part(count_part(connection, snapshot.names[i], err), snapshot.names[i], err);
     if (rc == 0)
-        rc = buf_addf(&sql, "%s", note_by_counts);
-    rc = rc != 0 ? err_set(err, rc, "out of memory") : fault_run(connection, sql.p, NULL, err);
-    buf_fini(&sql);
+        rc = fault_run(connection, note_by_counts, NULL, err);
     parts_release(parts, &snapshot);
     return rc;
 }
 
+/* Also of what may have lost such notes with its WAL. */
 static int note_kept_if_unknown(struct parts *parts, duckdb_connection connection, struct err *err)
 {
     struct buf known;
@@ -106,7 +111,7 @@ static int note_kept_if_unknown(struct parts *parts, duckdb_connection connectio
                        &known, err);
     bool is_known = rc == 0 && strcmp(known.p, "0") != 0;
     buf_fini(&known);
-    return rc != 0 || is_known ? rc : note_kept(parts, connection, err);
+    return rc != 0 || (is_known && !parts->rollups_doubtful) ? rc : note_kept(parts, connection, err);
 }
 
 static int fill(struct parts *parts, duckdb_connection connection, struct err *err)
@@ -145,13 +150,19 @@ int reshape(struct parts *parts, duckdb_connection connection, struct err *err)
     bool fatal = false;
     rolled_path(parts, path);
     (void)snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    int rc = part_attach(temporary, MADE, false, connection, &fatal, err);
+    int rc = rolled_check_room(parts, err);
+    if (rc == 0)
+        rc = part_attach(temporary, MADE, false, connection, &fatal, err);
     if (rc == 0)
         rc = fill(parts, connection, err);
     if (rc == 0)
         rc = finish(path, temporary, connection, err);
-    if (rc == 0)
-        rc = part_install(temporary, path, err);
+    if (rc != 0) { /* leaves the room to the mail that comes in */
+        (void)!part_detach(MADE, connection, NULL);
+        part_unlink(temporary);
+        return rc;
+    }
+    rc = part_install(temporary, path, err);
     if (rc == 0)
         rc = part_attach(path, ROLLED_CATALOG, false, connection, &fatal, err);
     if (rc == 0)

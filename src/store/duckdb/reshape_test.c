@@ -288,7 +288,7 @@ static void without_room_nothing_is_dropped(void **state)
     int rc;
     if (unshare(CLONE_NEWNS) != 0 ||
         (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 && errno != EINVAL) ||
-        mount("none", dir, "tmpfs", 0, "size=64m") != 0) {
+        mount("none", dir, "tmpfs", 0, "size=160m") != 0) {
         int errnum = errno;
         fixture_remove(dir);
         fail_msg("no small tmpfs (run the tests as root): %s", strerror(errnum));
@@ -302,6 +302,7 @@ static void without_room_nothing_is_dropped(void **state)
         assert_null(try_open(data, &rc, &err));
         if (rc != ERR_FULL)
             fail_msg("%s: %s", err_name(rc), err_detail(&err));
+        assert_int_equal(files(data, ".tmp"), 0); /* the room that there is is the mail's */
     }
     assert_int_equal(unlink(ballast), 0);
     struct store *store = opened(data);
@@ -312,10 +313,84 @@ static void without_room_nothing_is_dropped(void **state)
     fixture_remove(dir);
 }
 
+/* One byte in so many. */
+static bool damage(const char *path, off_t at, off_t n)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+    for (off_t i = at; i < at + n && i < size; i += 61) {
+        uint8_t byte;
+        assert_int_equal(pread(fd, &byte, 1, i), 1);
+        byte ^= 0x5a;
+        assert_int_equal(pwrite(fd, &byte, 1, i), 1);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return at < size;
+}
+
+static void without_their_wal_what_has_events_is_rolled_anew(void **state)
+{
+    (void)state;
+    char *dir = fixture_directory(), wal[4096];
+    struct figures later = figures;
+    int status;
+    copy_origin(dir);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        store_late(opened(dir), FIXTURE_START_US + DAY_US + DAY_US / 2);
+        (void)kill(getpid(), SIGKILL);
+    }
+    (void)waitpid(child, &status, 0);
+    (void)snprintf(wal, sizeof wal, "%s/" STORE_ROLLUPS_FILE ".wal", dir);
+    assert_true(damage(wal, 120, 1 << 20)); /* behind the first record */
+    struct store *store = opened(dir);
+    assert_int_equal(files(dir, STORE_ROLLUPS_FILE ".wal.damaged"), 1);
+    assert_int_equal(files(dir, STORE_ROLLUPS_FILE ".damaged"), 0);
+    roll(store);
+    later.days[0][1]++;
+    figures_are(store, &later);
+    store_close(&store);
+    fixture_remove(dir);
+}
+
+/* Each block of the part in turn. */
+static void damage_of_events_is_not_blamed_on_roll_ups(void **state)
+{
+    (void)state;
+    enum { HEAD_BYTES = 3 * 4096, BLOCK_BYTES = 262144 };
+    size_t blamed = 0;
+    bool more = true;
+    for (off_t block = 0; more; block++) {
+        char *dir = fixture_directory(), path[4096];
+        struct err err = {0};
+        int rc;
+        copy_origin(dir);
+        alter(dir, release_before);
+        DIR *listing = opendir(dir);
+        for (const struct dirent *entry; (entry = readdir(listing)) != NULL;)
+            if (strncmp(entry->d_name, "events-", 7) == 0)
+                (void)snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+        (void)closedir(listing);
+        more = damage(path, HEAD_BYTES + block * BLOCK_BYTES, BLOCK_BYTES);
+        struct store *store = try_open(dir, &rc, &err);
+        print_message("block %d: %s\n", (int)block, rc != 0 ? err_detail(&err) : "opened");
+        blamed += rc == ERR_CORRUPT && strstr(err_detail(&err), "part ") != NULL;
+        assert_int_equal(files(dir, STORE_ROLLUPS_FILE ".damaged"), 0);
+        if (store != NULL)
+            store_close(&store);
+        fixture_remove(dir);
+    }
+    assert_true(blamed > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_kill_leaves_the_old_ones_or_the_new), /* forks come first */
+        cmocka_unit_test(without_their_wal_what_has_events_is_rolled_anew),
+        cmocka_unit_test(damage_of_events_is_not_blamed_on_roll_ups),
         cmocka_unit_test(what_was_rolled_is_taken_along),
         cmocka_unit_test(what_a_newer_release_wrote_is_left_alone),
         cmocka_unit_test(without_room_nothing_is_dropped),

@@ -8,6 +8,8 @@
 #include "store/duckdb/rolled.h"
 #include "store/duckdb/run.h"
 
+#define LAST_US (INT64_C(253402214400) * US_PER_SECOND) /* 9999-12-31, as far as texts of times go */
+
 /* rc: of the making of the statement, which is given up in any case. */
 static int execute(duckdb_connection connection, int rc, struct statement *statement, duckdb_result *result,
                    struct err *err)
@@ -165,27 +167,49 @@ static void pick(struct roll *roll, duckdb_data_chunk chunk, int64_t quiet_us)
     marks_unlock(roll->marks);
 }
 
-int roll_due(struct roll *roll, duckdb_connection connection, int64_t now_us, int64_t quiet_us,
-             struct err *err)
+/* As far as make_timestamp goes. */
+static long long bounded(int64_t us)
+{
+    return us < LAST_US ? us : LAST_US;
+}
+
+static int ask_due(duckdb_connection connection, const char *what, const struct roll_limits *limits,
+                   const char *order, duckdb_result *result, struct err *err)
 {
     struct statement statement;
-    duckdb_result result = {0};
     statement_init(&statement);
-    int rc = buf_addf(
-        &statement.sql,
-        "SELECT daily, tenant, start FROM %sunrolled WHERE start <= make_timestamp(%lld) - CASE WHEN daily "
-        "THEN INTERVAL 25 HOUR ELSE INTERVAL 2 HOUR END GROUP BY ALL ORDER BY start, daily, tenant LIMIT "
-        "2048",
-        ROLLED_IN, (long long)now_us);
+    int rc = buf_addf(&statement.sql,
+                      "SELECT %s FROM (SELECT DISTINCT daily, tenant, start FROM %sunrolled WHERE start <= "
+                      "make_timestamp(%lld) - CASE WHEN daily THEN INTERVAL 25 HOUR ELSE INTERVAL 2 HOUR END "
+                      "AND start < make_timestamp(%lld)) %s",
+                      what, ROLLED_IN, bounded(limits->now_us), bounded(limits->before_us), order);
     if (rc == 0)
         rc = statement_end(&statement);
     if (rc != 0)
         statement_fini(&statement);
-    rc = execute(connection, rc, &statement, &result, err);
+    return execute(connection, rc, &statement, result, err);
+}
+
+int roll_count_due(duckdb_connection connection, const struct roll_limits *limits, uint64_t *count,
+                   struct err *err)
+{
+    duckdb_result result = {0};
+    int rc = ask_due(connection, "count(*)", limits, "", &result, err);
+    *count = rc == 0 ? duckdb_value_uint64(&result, 0, 0) : 0;
+    duckdb_destroy_result(&result);
+    return rc;
+}
+
+int roll_due(struct roll *roll, duckdb_connection connection, const struct roll_limits *limits,
+             struct err *err)
+{
+    duckdb_result result = {0};
+    int rc = ask_due(connection, "daily, tenant, start", limits, "ORDER BY start, daily, tenant LIMIT 2048",
+                     &result, err);
     roll->count = 0;
     duckdb_data_chunk chunk = rc == 0 ? duckdb_fetch_chunk(result) : NULL;
     if (chunk != NULL)
-        pick(roll, chunk, quiet_us);
+        pick(roll, chunk, limits->quiet_us);
     duckdb_destroy_data_chunk(&chunk);
     duckdb_destroy_result(&result);
     return rc;

@@ -38,10 +38,19 @@ struct roll {
     struct roll_one list[ROLL_PERIODS];
 };
 
-/* The oldest marked periods that were over at now_us, with an hour behind them for what is late, and whose
- * rows were committed before quiet_us (monotonic) at the latest. count 0: there are none. */
-MUST_CHECK int roll_due(struct roll *roll, duckdb_connection connection, int64_t now_us, int64_t quiet_us,
+/* Which marks are due. */
+struct roll_limits {
+    int64_t now_us;    /* the period is over, and an hour behind it for what is late */
+    int64_t before_us; /* it begins before this */
+    int64_t quiet_us;  /* its last row was committed before this (monotonic) */
+};
+
+/* The oldest marked periods that are due; count 0: there are none. */
+MUST_CHECK int roll_due(struct roll *roll, duckdb_connection connection, const struct roll_limits *limits,
                         struct err *err);
+/* How many marks are due, quiet or not. */
+MUST_CHECK int roll_count_due(duckdb_connection connection, const struct roll_limits *limits, uint64_t *count,
+                              struct err *err);
 
 /* ERR_CANCELLED, ERR_LIMIT (memory), ERR_FULL, ERR_ENGINE …: nothing was changed. */
 MUST_CHECK int roll_them(struct roll *roll, duckdb_connection connection, struct err *err);

@@ -8,7 +8,11 @@
 #include "store/duckdb/fault.h"
 #include "store/duckdb/reshape.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
+
+#define ROOM_BYTES ((uint64_t)64 << 20) /* left for others */
 
 /* What a release adds has a default: the rows of the release before get that (reshape.c). */
 #define FIGURE " UBIGINT NOT NULL DEFAULT 0"
@@ -89,27 +93,31 @@ int rolled_create(duckdb_connection connection, const char *catalog, struct err 
     return run_and_end(connection, &sql, add_tables(&sql, catalog), err);
 }
 
-int rolled_mark_all(duckdb_connection connection, const char *catalog, struct parts *parts, struct err *err)
+static int mark_part(duckdb_connection connection, const char *catalog, const char *part, struct err *err)
 {
     struct buf sql;
+    int rc = 0;
+    buf_init(&sql, 8192);
+    for (int daily = 0; rc == 0 && daily < 2; daily++)
+        rc = buf_addf(&sql,
+                      "INSERT INTO %s.unrolled SELECT %s, tenant, start FROM (SELECT DISTINCT tenant, "
+                      "date_trunc('%s', ts) AS start FROM %s.events) e WHERE NOT EXISTS (SELECT 1 FROM "
+                      "%s.rolled_periods p WHERE p.kept AND p.daily = %s AND p.tenant = e.tenant AND p.start "
+                      "= e.start); ",
+                      catalog, daily ? "true" : "false", daily ? "day" : "hour", part, catalog,
+                      daily ? "true" : "false");
+    return run_and_end(connection, &sql, rc, err);
+}
+
+int rolled_mark_all(duckdb_connection connection, const char *catalog, struct parts *parts, struct err *err)
+{
     struct snapshot snapshot;
     int rc = parts_snapshot(parts, INT64_MIN, INT64_MAX, &snapshot, err);
-    if (rc != 0 || snapshot.count == 0) {
-        if (rc == 0)
-            parts_release(parts, &snapshot);
+    if (rc != 0)
         return rc;
-    }
-    buf_init(&sql, 512 * 1024);
-    for (size_t i = 0; rc == 0 && i < 2 * snapshot.count; i++)
-        rc = buf_addf(
-            &sql,
-            "INSERT INTO %s.unrolled SELECT %s, tenant, start FROM (SELECT DISTINCT tenant, "
-            "date_trunc('%s', ts) AS start FROM %s.events) e WHERE NOT EXISTS (SELECT 1 FROM "
-            "%s.rolled_periods p WHERE p.kept AND p.daily = %s AND p.tenant = e.tenant AND p.start = "
-            "e.start); ",
-            catalog, i % 2 > 0 ? "true" : "false", i % 2 > 0 ? "day" : "hour", snapshot.names[i / 2], catalog,
-            i % 2 > 0 ? "true" : "false");
-    rc = run_and_end(connection, &sql, rc, err);
+    for (size_t i = 0; rc == 0 && i < snapshot.count; i++)
+        rc =
+            rolled_blame_part(mark_part(connection, catalog, snapshot.names[i], err), snapshot.names[i], err);
     parts_release(parts, &snapshot);
     return rc;
 }
@@ -184,24 +192,30 @@ static int read_form(duckdb_connection connection, enum form *form, struct err *
     return rc != 0 || tables < 1000 ? rc : read_made(connection, form, err);
 }
 
-/* What DuckDB can't make sense of, and no trouble of the machine's (fault.c). */
-static int set_aside(const char *path, int rc, const struct err *reason)
+/* What DuckDB can't make sense of, and no trouble of the machine's (fault.c). Without its WAL the file may
+ * lack marks of its latest rows: it is doubtful until it was reshaped. */
+static int set_aside(struct parts *parts, const char *path, int rc, const struct err *reason)
 {
     char wal[PATH_MAX + 8];
     if (rc != ERR_ENGINE)
         return rc;
     (void)snprintf(wal, sizeof wal, "%s.wal", path);
     static const char then[] = "rolled anew of the events that are there; a backup may have more";
-    return part_set_aside(wal, then, reason) || part_set_aside(path, then, reason) ? ERR_MORE : rc;
+    if (part_set_aside(wal, then, reason)) {
+        parts->rollups_doubtful = true;
+        return ERR_MORE;
+    }
+    return part_set_aside(path, then, reason) ? ERR_MORE : rc;
 }
 
-static int attach(const char *path, duckdb_connection connection, enum form *form, struct err *err)
+static int attach(struct parts *parts, const char *path, duckdb_connection connection, enum form *form,
+                  struct err *err)
 {
     bool fatal = false;
     int rc = part_attach(path, ROLLED_CATALOG, false, connection, &fatal, err);
     if (rc == 0)
         rc = read_form(connection, form, err);
-    return set_aside(path, rc, err);
+    return set_aside(parts, path, rc, err);
 }
 
 void rolled_path(const struct parts *parts, char out[PATH_MAX])
@@ -216,16 +230,20 @@ int rolled_attach(struct parts *parts, duckdb_connection connection, struct err 
     rolled_path(parts, path);
     (void)snprintf(unfinished, sizeof unfinished, "%s.tmp", path);
     part_unlink(unfinished);
-    int rc = attach(path, connection, &form, err);
-    if (rc != 0 || form == FORM_OURS)
+    int rc = attach(parts, path, connection, &form, err);
+    if (rc != 0 || (form == FORM_OURS && !parts->rollups_doubtful))
         return rc;
-    if (form == FORM_NEW)
+    if (form == FORM_NEW) {
+        parts->rollups_doubtful = false;
         return create(parts, connection, err);
+    }
     rc = instance_unfold(parts->instance, err); /* all of the memory: it is done once for a release */
     if (rc == 0)
         rc = reshape(parts, connection, err);
+    if (rc == 0)
+        parts->rollups_doubtful = false;
     if (rc != ERR_ENGINE || fault_is_damage(err))
-        return set_aside(path, rc, err);
+        return set_aside(parts, path, rc, err);
     struct err why = *err;
     return err_set(
         err, ERR_CORRUPT,
@@ -245,6 +263,30 @@ uint64_t rolled_bytes(const struct parts *parts)
     char path[PATH_MAX];
     rolled_path(parts, path);
     return part_bytes(path);
+}
+
+int rolled_check_room(const struct parts *parts, struct err *err)
+{
+    struct statvfs fs;
+    uint64_t bytes = rolled_bytes(parts) + ROOM_BYTES;
+    if (statvfs(parts->instance->dir, &fs) != 0)
+        return err_errno(err, errno, "%s can't be looked at", parts->instance->dir);
+    if ((uint64_t)fs.f_bavail * fs.f_frsize < bytes)
+        return err_set(err, ERR_FULL,
+                       "the roll-ups are written anew, for which %s must have %llu MB more; make room",
+                       parts->instance->dir, (unsigned long long)(bytes >> 20));
+    return 0;
+}
+
+int rolled_blame_part(int rc, const char *part, struct err *err)
+{
+    if (rc != ERR_ENGINE || !fault_is_damage(err))
+        return rc;
+    struct err why = *err;
+    return err_set(err, ERR_CORRUPT,
+                   "part %s can't be read for the roll-ups: when that stays, stop the hub and move the "
+                   "part's file away; the journal fills the gap (%.200s)",
+                   part, why.detail);
 }
 
 /* Each once: they come grouped by tenant. */

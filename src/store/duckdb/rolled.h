@@ -42,6 +42,10 @@ extern const char *const rolled_tables[]; /* but for rolled_made; NULL behind th
 void rolled_path(const struct parts *parts, char out[PATH_MAX]);
 void rolled_checkpoint(duckdb_connection connection); /* where that works */
 uint64_t rolled_bytes(const struct parts *parts);     /* on disk */
+/* ERR_FULL: no room for the file a second time. */
+MUST_CHECK int rolled_check_room(const struct parts *parts, struct err *err);
+/* rc is what a statement that reads that part answered: its damage is not the roll-ups'. */
+MUST_CHECK int rolled_blame_part(int rc, const char *part, struct err *err);
 
 /* A part's rows change otherwise than by the writer (erased, classified anew): what was rolled of the tenants
  * concerned, from their first row in it to their last, is rolled again. What was rolled before it stays, and

@@ -14,18 +14,22 @@
 #define STEP_MAX_US (600 * US_PER_SECOND) /* of one period */
 enum { REST = 3 };                        /* times as long as it worked */
 
-/* The periods of one day at most; *any: there was one. */
-static int step(struct roller *roller, int64_t now_us, int64_t quiet_us, bool *any, struct err *err)
+/* The periods of one day at most. *count: how many there were; *due, if not NULL: how many are due in all. */
+static int step(struct roller *roller, const struct roll_limits *limits, uint64_t *count, uint64_t *due,
+                struct err *err)
 {
     struct pool_slot *slot;
     int rc = pool_take_own(roller->pool, STEP_MAX_US, &slot, err);
-    *any = false;
+    *count = 0;
     if (rc != 0)
         return rc;
     pool_begin(roller->pool, slot);
-    rc = roll_due(&roller->roll, slot->connection, now_us, quiet_us, err);
-    *any = rc == 0 && roller->roll.count > 0;
-    if (*any)
+    if (due != NULL)
+        rc = roll_count_due(slot->connection, limits, due, err);
+    if (rc == 0)
+        rc = roll_due(&roller->roll, slot->connection, limits, err);
+    *count = rc == 0 ? roller->roll.count : 0;
+    if (*count > 0)
         rc = roll_them(&roller->roll, slot->connection, err);
     pool_end(roller->pool, slot);
     if (rc != 0) /* one that was interrupted as well may have left it open */
@@ -34,22 +38,25 @@ static int step(struct roller *roller, int64_t now_us, int64_t quiet_us, bool *a
     return rc;
 }
 
-static int locked_step(struct roller *roller, int64_t now_us, int64_t quiet_us, bool *any, struct err *err)
+static int locked_step(struct roller *roller, const struct roll_limits *limits, uint64_t *count,
+                       uint64_t *due, struct err *err)
 {
     (void)pthread_mutex_lock(&roller->working);
-    int rc = step(roller, now_us, quiet_us, any, err);
+    int rc = step(roller, limits, count, due, err);
     (void)pthread_mutex_unlock(&roller->working);
     return rc;
 }
 
-int roller_run(struct roller *roller, int64_t now_us, const atomic_bool *cancelled, struct err *err)
+int roller_run(struct roller *roller, int64_t now_us, int64_t before_us, const atomic_bool *cancelled,
+               struct err *err)
 {
-    bool any = true;
+    struct roll_limits limits = {now_us, before_us, INT64_MAX};
+    uint64_t count = 1, due = 0, done = 0;
     int rc = 0;
-    while (rc == 0 && any)
+    for (bool first = true; rc == 0 && (first || (count > 0 && done < due)); first = false, done += count)
         rc = cancelled != NULL && atomic_load(cancelled)
                  ? err_set(err, ERR_CANCELLED, "the making of roll-ups was cancelled")
-                 : locked_step(roller, now_us, INT64_MAX, &any, err);
+                 : locked_step(roller, &limits, &count, first ? &due : NULL, err);
     return rc;
 }
 
@@ -99,11 +106,12 @@ static void *work(void *arg)
     bool told = false;
     while (!rest(roller, us)) {
         struct err err = {0};
-        bool any;
+        uint64_t count;
         int64_t begun = clock_monotonic_us();
-        int rc = locked_step(roller, clock_real_us(), begun - QUIET_US, &any, &err);
+        struct roll_limits limits = {clock_real_us(), INT64_MAX, begun - QUIET_US};
+        int rc = locked_step(roller, &limits, &count, NULL, &err);
         tell(roller, rc, &told, &err);
-        us = rc == 0 && any ? REST * (clock_monotonic_us() - begun) : LOOK_US;
+        us = rc == 0 && count > 0 ? REST * (clock_monotonic_us() - begun) : LOOK_US;
     }
     return NULL;
 }

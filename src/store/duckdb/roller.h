@@ -24,9 +24,10 @@ MUST_CHECK int roller_open(struct roller *roller, struct pool *pool, struct part
                            struct err *err);
 void roller_close(struct roller *roller); /* ends what it does; safe on zeroed memory */
 
-/* Rolls, on the caller's thread, all that was over at now_us, however quiet it is. Any thread. */
-MUST_CHECK int roller_run(struct roller *roller, int64_t now_us, const atomic_bool *cancelled,
-                          struct err *err);
+/* Rolls, on the caller's thread, what was over at now_us and begins before before_us, however quiet it is: as
+ * many periods as are marked when it begins, so that it ends however much comes late. Any thread. */
+MUST_CHECK int roller_run(struct roller *roller, int64_t now_us, int64_t before_us,
+                          const atomic_bool *cancelled, struct err *err);
 
 /* Between these two nothing is rolled. The same thread for both, and it may take a while. */
 void roller_hold(struct roller *roller);

@@ -8,13 +8,10 @@
 #include "store/duckdb/fault.h"
 #include "store/duckdb/rolled.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 
 #define MADE        "swept"
 #define COPY_MAX_US (6 * 3600 * US_PER_SECOND)
-#define ROOM_BYTES  ((uint64_t)64 << 20) /* left for others */
 
 struct sweeping {
     struct roller *roller;
@@ -56,19 +53,6 @@ static int verdict(const struct sweeping *s, int rc)
         "%s can't be read or written: when that stays, stop the hub and move it away (what is rolled "
         "anew has only the events that are left) (%.200s)",
         s->path, why.detail);
-}
-
-static int check_room(const struct sweeping *s)
-{
-    struct statvfs fs;
-    uint64_t bytes = rolled_bytes(s->parts);
-    if (statvfs(s->parts->instance->dir, &fs) != 0)
-        return err_errno(s->err, errno, "%s can't be looked at", s->parts->instance->dir);
-    if ((uint64_t)fs.f_bavail * fs.f_frsize < bytes + ROOM_BYTES)
-        return err_set(s->err, ERR_FULL,
-                       "the roll-ups are written anew, for which %s must have %llu MB more; make room",
-                       s->parts->instance->dir, (unsigned long long)((bytes + ROOM_BYTES) >> 20));
-    return 0;
 }
 
 /* --- what goes ----------------------------------------------------------------------------------------- */
@@ -125,23 +109,26 @@ static int note_keeps(const struct sweeping *s, duckdb_connection connection)
     return rc;
 }
 
+static int note_people_of(const struct sweeping *s, duckdb_connection connection, const char *part)
+{
+    char sql[256];
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO temp.swept_peopled SELECT DISTINCT tenant, date_trunc('hour', ts) FROM "
+                   "%.64s.events WHERE tenant IN (SELECT tenant FROM temp.swept_erased)",
+                   part);
+    return run(s, connection, sql);
+}
+
 /* swept_peopled: the hours of whose rows something was erased, as far as there are rows. */
 static int note_peopled(const struct sweeping *s, duckdb_connection connection)
 {
     struct snapshot snapshot;
-    struct buf sql;
     int rc = parts_snapshot(s->parts, INT64_MIN, INT64_MAX, &snapshot, s->err);
     if (rc != 0)
         return rc;
-    buf_init(&sql, 256 * 1024);
-    rc = buf_addf(&sql, "CREATE OR REPLACE TEMP TABLE swept_peopled (tenant UINTEGER, start TIMESTAMP); ");
+    rc = run(s, connection, "CREATE OR REPLACE TEMP TABLE swept_peopled (tenant UINTEGER, start TIMESTAMP)");
     for (size_t i = 0; rc == 0 && s->how->erasure_count > 0 && i < snapshot.count; i++)
-        rc = buf_addf(&sql,
-                      "INSERT INTO temp.swept_peopled SELECT DISTINCT tenant, date_trunc('hour', ts) FROM "
-                      "%s.events WHERE tenant IN (SELECT tenant FROM temp.swept_erased); ",
-                      snapshot.names[i]);
-    rc = rc != 0 ? err_set(s->err, rc, "out of memory") : run(s, connection, sql.p);
-    buf_fini(&sql);
+        rc = rolled_blame_part(note_people_of(s, connection, snapshot.names[i]), snapshot.names[i], s->err);
     parts_release(s->parts, &snapshot);
     return rc;
 }
@@ -241,7 +228,7 @@ static int copy(const struct sweeping *s, bool *any)
     if (rc == 0 && !*any)
         rc = look_for_old(s, slot->connection, any);
     if (rc == 0 && *any)
-        rc = check_room(s);
+        rc = rolled_check_room(s->parts, s->err);
     if (rc == 0 && *any)
         rc = copy_with(s, slot->connection);
     pool_end(pool, slot);
