@@ -330,6 +330,7 @@ def test_a_disk_that_hangs_at_start_holds_no_answers(place, started, disk, sync)
         assert seconds[-1] < LATE_S
         found = edge.metrics()
         assert found["policy_proxy_answered_lost_total"] == 20 and found["policy_proxy_spool_accepted_total"] == 0
+        wait_until(lambda: "answered but not kept" in edge.log(), "the log tells")
         assert "NOT kept" in edge.log() and edge.log().count("answered but not kept") == 1
         edge.process.send_signal(signal.SIGHUP)  # waits for the spool
         freeze(False)
