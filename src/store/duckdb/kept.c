@@ -9,8 +9,7 @@
 #include "store/duckdb/rolled.h"
 
 enum { ROUNDS = 4 };
-#define TAKE_US     (60 * US_PER_SECOND)
-#define LAST_DAY_US (INT64_C(253402214400) * US_PER_SECOND) /* 9999-12-31, as far as texts of times go */
+#define TAKE_US (60 * US_PER_SECOND)
 
 struct keeping {
     struct roller *roller;
@@ -29,7 +28,7 @@ bool kept_concerns(const struct store_rewrite *how)
 
 static int64_t bounded(int64_t before_us)
 {
-    return before_us < 0 ? 0 : before_us < LAST_DAY_US ? before_us : LAST_DAY_US;
+    return before_us < 0 ? 0 : before_us < ROLLED_LAST_US ? before_us : ROLLED_LAST_US;
 }
 
 /* The last of the moments. */

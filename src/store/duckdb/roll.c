@@ -8,8 +8,6 @@
 #include "store/duckdb/rolled.h"
 #include "store/duckdb/run.h"
 
-#define LAST_US (INT64_C(253402214400) * US_PER_SECOND) /* 9999-12-31, as far as texts of times go */
-
 /* rc: of the making of the statement, which is given up in any case. */
 static int execute(duckdb_connection connection, int rc, struct statement *statement, duckdb_result *result,
                    struct err *err)
@@ -170,7 +168,7 @@ static void pick(struct roll *roll, duckdb_data_chunk chunk, int64_t quiet_us)
 /* As far as make_timestamp goes. */
 static long long bounded(int64_t us)
 {
-    return us < LAST_US ? us : LAST_US;
+    return us < ROLLED_LAST_US ? us : ROLLED_LAST_US;
 }
 
 static int ask_due(duckdb_connection connection, const char *what, const struct roll_limits *limits,

@@ -38,7 +38,8 @@ MUST_CHECK int rolled_create(duckdb_connection connection, const char *catalog, 
  */
 MUST_CHECK int rolled_mark_all(duckdb_connection connection, const char *catalog, struct parts *parts,
                                struct err *err);
-extern const char *const rolled_tables[]; /* but for rolled_made; NULL behind the last */
+#define ROLLED_LAST_US (INT64_C(253402214400) * US_PER_SECOND) /* 9999-12-31, as far as texts of times go */
+extern const char *const rolled_tables[];                      /* but for rolled_made; NULL behind the last */
 void rolled_path(const struct parts *parts, char out[PATH_MAX]);
 void rolled_checkpoint(duckdb_connection connection); /* where that works */
 uint64_t rolled_bytes(const struct parts *parts);     /* on disk */
