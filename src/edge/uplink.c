@@ -16,12 +16,13 @@
  */
 #include "uplink_impl.h"
 
+#include "base/nice.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -34,7 +35,6 @@ enum {
     MAINTAIN_US = 1000 * 1000,
     PUBLISH_US = 200 * 1000,
     BYE_LINGER_MS = 500,
-    UPLINK_NICE = 19,
 };
 
 /* ---- connection ------------------------------------------------------------------------------ */
@@ -310,8 +310,7 @@ static void say_goodbye(struct uplink *u)
 static void *run(void *arg)
 {
     struct uplink *u = arg;
-    /* Compressing must not take the processor from the answers; refused or not, the work goes on. */
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), UPLINK_NICE);
+    nice_lower(NICE_CARRY); /* compressing must not take the processor from the answers */
     int64_t now_us = clock_monotonic_us();
     while (!finished(u, now_us)) {
         step(u, now_us);

@@ -24,7 +24,6 @@
 
 enum {
     STORE_RETRY_MS = 3000,
-    LOADER_BATCH_ROWS = 122880, /* a DuckDB row group */
     JOURNAL_COMPRESS_LEVEL = 1, /* the records in it are compressed already */
     DESCRIPTORS_BESIDES = 512,
 };
@@ -212,7 +211,6 @@ static int start_loader(struct hub *hub, struct store *store, struct err *err)
         .account_path = hub->paths.account,
         .quarantine_dir = hub->paths.quarantine,
         .commit_interval_us = hub->settings->commit_interval,
-        .batch_rows = LOADER_BATCH_ROWS,
         .journal_keep_us = hub->settings->journal_keep,
         .publish = hub->live != NULL ? publish : NULL,
         .publish_arg = hub,

@@ -7,17 +7,17 @@
 #include "account/retention.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/nice.h"
 #include "hub/job.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_NICE = 19, TRIES = 5 };
+enum { TRIES = 5 };
 static const int64_t look_us = US_PER_SECOND / 2, again_us = 3 * US_PER_SECOND;
 static const int64_t schedule_every_us = 60 * US_PER_SECOND, day_us = 86400 * US_PER_SECOND;
 
@@ -282,7 +282,7 @@ static void schedule(struct jobs *jobs)
 static void *run(void *arg)
 {
     struct jobs *jobs = arg;
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), JOBS_NICE); /* refused or not, the work goes on */
+    nice_lower(NICE_BACKGROUND);
     while (!atomic_load(&jobs->stopping)) {
         schedule(jobs);
         if (!work(jobs))

@@ -6,15 +6,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/nice.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-enum { KEEPER_NICE = 10 };
 static const int64_t look_us = US_PER_SECOND, more_us = US_PER_SECOND / 20, retry_us = 60 * US_PER_SECOND;
 
 struct keeper {
@@ -75,7 +74,7 @@ static void *run(void *arg)
 {
     struct keeper *k = arg;
     int64_t maintain_at_us = 0, wait_us = 0;
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), KEEPER_NICE); /* refused or not, the work goes on */
+    nice_lower(NICE_BACKGROUND);
     while (wait_for(k, wait_us)) {
         int64_t now_us = clock_monotonic_us();
         retire_unless_held(k);

@@ -601,7 +601,7 @@ int loader_start(struct loader **out, const struct loader_options *options, stru
         return err_set(err, ERR_NO_MEMORY, "loader: out of memory");
     l->options = *options;
     if (l->options.batch_rows == 0)
-        l->options.batch_rows = LOADER_ROW_GROUP;
+        l->options.batch_rows = LOADER_BATCH_ROWS;
     l->part_rows = l->options.batch_rows < PART_ROWS ? l->options.batch_rows : PART_ROWS;
     l->backoff_us = backoff_min_us;
     (void)pthread_mutex_init(&l->mutex, NULL);

@@ -20,7 +20,9 @@
 #include "journal/journal.h"
 #include "store/store.h"
 
-enum { LOADER_ROW_GROUP = 122880 /* DuckDB's row group */ };
+/* Two row groups of DuckDB. It compresses and writes them before the COMMIT when there is more than one; one
+ * alone stays in memory, and is written whole to the WAL, for as long as questions keep checkpoints away. */
+enum { LOADER_BATCH_ROWS = 2 * 122880 };
 
 struct loader;
 
@@ -31,7 +33,7 @@ struct loader_options {
     const char *account_path;
     const char *quarantine_dir;
     int64_t commit_interval_us; /* the longest an event waits for its commit, when the store keeps up */
-    size_t batch_rows;          /* a commit at this many rows at the latest; 0: LOADER_ROW_GROUP */
+    size_t batch_rows;          /* a commit at this many rows at the latest; 0: LOADER_BATCH_ROWS */
     int64_t journal_keep_us;    /* checkpointed segments stay for so long (journal_maintain) */
     /* Hears each event once, before it is stored, on one of the loader's threads; must not block. May be
      * NULL. */

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The loader waits for full transactions (a row group of 122,880) only while there is a backlog. */
+/* The loader fills a transaction so far only while there is a backlog. */
 enum { RUSH_ROWS = 100000 };
 
 struct store {
@@ -187,6 +187,8 @@ static int duck_append(struct store *store, const struct event *rows, size_t cou
         writer_rollback(&store->writer);
         rc = err_set(err, ERR_NO_MEMORY, "out of memory");
     }
+    if (rc == 0 && store->writer.pending >= RUSH_ROWS)
+        pool_rush(&store->pool);
     return rc != 0 ? after_failure(store, rc, err) : 0;
 }
 
@@ -235,13 +237,10 @@ static int duck_commit(struct store *store, struct store_cursor cursor, struct e
         rc = set_back(store, cursor, err);
     if (rc == 0 && !store->writer.in_transaction)
         rc = need_part(store, clock_real_us(), err);
-    uint64_t rows = store->writer.pending;
     if (rc == 0)
         rc = commit_marked(store, done ? store->place.until : cursor, done, err);
     if (rc != 0)
         return after_failure(store, rc, err);
-    if (rows >= RUSH_ROWS)
-        pool_rush(&store->pool);
     atomic_fetch_add(&store->commits, 1);
     store->checkpoint_due = store->checkpoint_due || done;
     rc = store->checkpoint_due ? tidy(store, err) : 0;

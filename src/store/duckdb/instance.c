@@ -9,6 +9,7 @@
  */
 #include "store/duckdb/instance.h"
 
+#include "base/nice.h"
 #include "store/duckdb/fault.h"
 
 #include <stdio.h>
@@ -80,23 +81,46 @@ static unsigned threads_of(const struct instance *instance)
     return processors > 0 && processors < (long)instance->threads ? (unsigned)processors : instance->threads;
 }
 
-static int unfold(struct instance *instance, struct err *err)
+struct unfolding {
+    struct instance *instance;
+    struct err *err;
+    int rc;
+};
+
+/* DuckDB's own threads are made by whoever sets their number, and inherit its priority. */
+static void *unfold(void *arg)
 {
+    struct unfolding *unfolding = arg;
+    struct instance *instance = unfolding->instance;
     duckdb_connection connection = NULL;
     char sql[128];
     (void)snprintf(sql, sizeof sql, "SET memory_limit='%lluMiB'; SET threads=%u; SET lock_configuration=true",
                    memory_mb(instance), threads_of(instance));
-    int rc = instance_connect(instance, &connection, err);
+    nice_lower(NICE_BACKGROUND);
+    int rc = instance_connect(instance, &connection, unfolding->err);
     if (rc == 0)
-        rc = fault_run(connection, sql, NULL, err);
+        rc = fault_run(connection, sql, NULL, unfolding->err);
     duckdb_disconnect(&connection);
-    return rc;
+    unfolding->rc = rc;
+    return NULL;
+}
+
+/* Questions' threads are to give way also when it is the writer who lacks memory. */
+static int unfold_apart(struct instance *instance, struct err *err)
+{
+    struct unfolding unfolding = {.instance = instance, .err = err};
+    pthread_t thread;
+    int rc = pthread_create(&thread, NULL, unfold, &unfolding);
+    if (rc != 0)
+        return err_errno(err, rc, "duckdb's threads can't be started");
+    (void)pthread_join(thread, NULL);
+    return unfolding.rc;
 }
 
 int instance_unfold(struct instance *instance, struct err *err)
 {
     (void)pthread_mutex_lock(&instance->mutex);
-    int rc = instance->unfolded ? 0 : unfold(instance, err);
+    int rc = instance->unfolded ? 0 : unfold_apart(instance, err);
     instance->unfolded = rc == 0;
     (void)pthread_mutex_unlock(&instance->mutex);
     return rc;

@@ -36,7 +36,8 @@ void instance_shut(struct instance *instance);
 
 /* It opens folded: one thread and the least memory that writing needs, so that a hub that nobody asks stays
  * small. The first question, or a write that lacks memory, unfolds it to its full size and locks the
- * configuration; the next calls do nothing. Any thread. ERR_ENGINE. */
+ * configuration; the next calls do nothing. DuckDB's threads give way (nice.h), whoever asks for it. Any
+ * thread. ERR_ENGINE, ERR_NO_MEMORY. */
 MUST_CHECK int instance_unfold(struct instance *instance, struct err *err);
 bool instance_is_unfolded(struct instance *instance);
 

@@ -5,10 +5,10 @@
  */
 #include "store/duckdb/pool.h"
 
+#include "base/nice.h"
+
 #include <assert.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #define REPEAT_US (10 * 1000)
 
@@ -179,19 +179,31 @@ static int refuse(const struct pool *pool, uint32_t tenant, const atomic_bool *w
     return err_set(err, ERR_BUSY, "%u questions are being answered already; ask again", pool->slots_count);
 }
 
-/* Waits for a slot, until_us at the latest; NULL: none. */
-static struct pool_slot *await_slot(struct pool *pool, uint32_t tenant, const atomic_bool *wish,
-                                    int64_t until_us)
+static int64_t least(int64_t a, int64_t b)
 {
+    return a < b ? a : b;
+}
+
+/* Waits for a slot; NULL: none. While the store is busy with itself nobody stands in another's way, and
+ * patience lasts longer. */
+static struct pool_slot *await_slot(struct pool *pool, uint32_t tenant, const atomic_bool *wish,
+                                    int64_t now_us, int64_t timeout_us)
+{
+    int64_t last_us = now_us + least(timeout_us, POOL_PAUSE_US);
+    int64_t until_us = now_us + least(timeout_us, POOL_WAIT_US);
     struct pool_waiter waiter = {.tenant = tenant};
     struct pool_slot *slot;
     if (is_crowded(pool, tenant))
         return NULL;
     stand_in_line(pool, &waiter);
-    for (int64_t now_us; (slot = slot_for(pool, &waiter)) == NULL && !is_wished(wish) &&
-                         (now_us = clock_monotonic_us()) < until_us;)
-        wait_until(pool, now_us < pool->rush_until_us && pool->rush_until_us < until_us ? pool->rush_until_us
-                                                                                        : until_us);
+    while ((slot = slot_for(pool, &waiter)) == NULL && !is_wished(wish)) {
+        now_us = clock_monotonic_us();
+        if (pool->paused > 0)
+            until_us = least(now_us + POOL_WAIT_US, last_us);
+        if (now_us >= until_us)
+            break;
+        wait_until(pool, now_us < pool->rush_until_us ? least(pool->rush_until_us, until_us) : until_us);
+    }
     leave_line(pool, &waiter);
     return is_wished(wish) ? NULL : slot;
 }
@@ -208,24 +220,14 @@ static void occupy(struct pool *pool, struct pool_slot *slot, uint32_t tenant, c
     signal_change(pool);
 }
 
-/* For good: a thread can't take back what it gave up. DuckDB's own threads, which the first question starts,
- * inherit it. */
-static void give_way(void)
-{
-    id_t self = (id_t)gettid();
-    if (getpriority(PRIO_PROCESS, self) < POOL_NICE)
-        (void)setpriority(PRIO_PROCESS, self, POOL_NICE); /* refused or not, the question is asked */
-}
-
 int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us, const atomic_bool *wish,
               struct pool_slot **out, struct err *err)
 {
-    give_way();
+    nice_lower(NICE_BACKGROUND);
     int64_t now_us = clock_monotonic_us();
-    int64_t until_us = now_us + (timeout_us < POOL_WAIT_US ? timeout_us : POOL_WAIT_US);
     int rc = 0;
     (void)pthread_mutex_lock(&pool->mutex);
-    struct pool_slot *slot = await_slot(pool, tenant, wish, until_us);
+    struct pool_slot *slot = await_slot(pool, tenant, wish, now_us, timeout_us);
     if (slot == NULL)
         rc = refuse(pool, tenant, wish, err);
     else if ((rc = instance_unfold(pool->instance, err)) == 0 && slot->connection == NULL)
@@ -242,6 +244,7 @@ int pool_take_own(struct pool *pool, int64_t timeout_us, struct pool_slot **out,
 {
     struct pool_slot *slot = &pool->slots[pool->slots_count];
     int rc = 0;
+    nice_lower(NICE_BACKGROUND);
     (void)pthread_mutex_lock(&pool->mutex);
     if (pool->paused > 0 || slot->busy)
         rc = err_set(err, ERR_BUSY, "the store is busy with itself; ask again");

@@ -15,9 +15,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { POOL_SLOTS = 64, POOL_NICE = 10 }; /* and one more slot, of the roller */
-#define POOL_RUSH_US (10 * US_PER_SECOND)
-#define POOL_WAIT_US (2 * US_PER_SECOND) /* for a free connection, then ERR_BUSY */
+enum { POOL_SLOTS = 64 }; /* and one more slot, of the roller */
+#define POOL_RUSH_US  (10 * US_PER_SECOND)
+#define POOL_WAIT_US  (2 * US_PER_SECOND)  /* for a free connection, then ERR_BUSY */
+#define POOL_PAUSE_US (10 * US_PER_SECOND) /* the same, while the pool is paused or drained */
 
 struct pool_slot {
     duckdb_connection connection; /* made at first use */
@@ -51,13 +52,13 @@ MUST_CHECK int pool_open(struct pool *pool, struct instance *instance, uint32_t 
                          struct err *err);
 void pool_close(struct pool *pool); /* no question may be running */
 
-/* A slot of one's own until pool_give; lowers the calling thread's priority to POOL_NICE: mail and the loader
- * go before questions. The question is cancelled once *wish (may be NULL) is true and
+/* A slot of one's own until pool_give; lowers the calling thread's priority (nice.h): mail and the loader go
+ * before questions. The question is cancelled once *wish (may be NULL) is true and
  * pool_look_again was called. ERR_BUSY, ERR_CANCELLED, ERR_ENGINE. */
 MUST_CHECK int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us, const atomic_bool *wish,
                          struct pool_slot **out, struct err *err);
-/* The slot that is kept for the roller, who is one, and for whom the file stays folded. ERR_BUSY (not while
- * the pool is paused), ERR_ENGINE. */
+/* The slot that is kept for the roller, who is one, and for whom the file stays folded; lowers the priority
+ * as well. ERR_BUSY (not while the pool is paused), ERR_ENGINE. */
 MUST_CHECK int pool_take_own(struct pool *pool, int64_t timeout_us, struct pool_slot **out, struct err *err);
 void pool_give(struct pool *pool, struct pool_slot *slot);
 
