@@ -8,6 +8,7 @@ import subprocess
 
 import harness
 import pytest
+from test_transport import READY, edge_by_ssh, let_in, sshd  # noqa: F401
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 UNITS = ["policy-proxy.service", "mail-analytics.service"]
@@ -131,19 +132,38 @@ def test_packages_install_and_work_in_a_bare_debian(packages, bare_debian, tmp_p
         shutil.rmtree(root, ignore_errors=True)
 
 
-def test_the_programs_live_with_their_filter_of_system_calls(place, started, monkeypatch):
-    # What is installed; sanitizers make calls of their own.
+@pytest.fixture
+def installed(monkeypatch):
+    """What packages bring; sanitizers make system calls of their own."""
     monkeypatch.setenv("BUILD_DIR", str(ROOT / "build/release"))
 
-    def confined(program, unit):
-        confine = str(ROOT / "tests/packaging/confine.py")
-        program.args = ["/usr/bin/python3", confine, str(ROOT / "packaging/systemd" / unit), *program.args]
-        return started(program)
 
-    hub = confined(harness.Hub(place / "hub"), "mail-analytics.service").ready()
+def confined(program, unit):
+    """With its unit's filter of system calls."""
+    confine = str(ROOT / "tests/packaging/confine.py")
+    program.args = ["/usr/bin/python3", confine, str(ROOT / "packaging/systemd" / unit), *program.args]
+    return program
+
+
+def test_the_programs_live_with_their_filter_of_system_calls(place, started, installed):
+    hub = started(confined(harness.Hub(place / "hub"), "mail-analytics.service")).ready()
     hub.load(harness.FIXTURE)
-    proxy = confined(harness.Proxy(place / "edge", hub), "policy-proxy.service").ready()
+    proxy = started(confined(harness.Proxy(place / "edge", hub), "policy-proxy.service")).ready()
     with harness.PolicyClient(proxy.port) as client:
         client.ask(harness.request(instance="confined.1"))
     harness.wait_until(lambda: hub.total("requests") == 1, "the event in the store")
     assert proxy.stop() == 0 and hub.stop() == 0
+
+
+def test_ssh_lives_with_it_too(place, started, installed, monkeypatch, sshd):  # noqa: F811
+    monkeypatch.delenv("HOME", raising=False)  # a user of the system has none
+    hub = started(harness.Hub(place / "hub")).ready()
+    hub.load(harness.FIXTURE)
+    proxy = edge_by_ssh(place, hub, sshd)
+    let_in(proxy, sshd)
+    started(confined(proxy, "policy-proxy.service")).ready()
+    harness.wait_until(lambda: proxy.metrics()[READY] == 1, "it is welcome")
+    with harness.PolicyClient(proxy.port) as client:
+        client.ask(harness.request(instance="confined.2"))
+    harness.wait_until(lambda: hub.total("requests") == 1, "the event in the store")
+    assert proxy.stop() == 0

@@ -4,8 +4,10 @@
  */
 #include "store/duckdb/pool.h"
 
+#include "base/nice.h"
 #include "base/test.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -78,11 +80,79 @@ static void with_a_backlog_each_tenant_has_one(void **state)
         pool_give(&w->pool, slots[i]);
 }
 
+struct patient {
+    struct world *w;
+    atomic_bool done;
+    int rc;
+};
+
+static void *take_patiently(void *arg)
+{
+    struct patient *patient = arg;
+    struct pool_slot *slot;
+    patient->rc = pool_take(&patient->w->pool, 7, 600 * US_PER_SECOND, NULL, &slot, NULL);
+    atomic_store(&patient->done, true);
+    if (patient->rc == 0)
+        pool_give(&patient->w->pool, slot);
+    return NULL;
+}
+
+/* A checkpoint may take longer than a question waits for others; it waits for that longer. */
+static void a_question_waits_while_the_store_is_busy_with_itself(void **state)
+{
+    struct world *w = *state;
+    struct patient patient = {.w = w};
+    pthread_t thread;
+    pool_drain(&w->pool);
+    assert_int_equal(pthread_create(&thread, NULL, take_patiently, &patient), 0);
+    (void)usleep(POOL_WAIT_US + US_PER_SECOND / 2);
+    bool gave_up = atomic_load(&patient.done);
+    pool_resume(&w->pool);
+    (void)pthread_join(thread, NULL);
+    assert_false(gave_up);
+    assert_int_equal(patient.rc, 0);
+}
+
+static int nice_of(const char *task)
+{
+    char path[300], text[1024] = "";
+    int nice = 0;
+    (void)snprintf(path, sizeof path, "/proc/self/task/%s/stat", task);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    char *behind = fgets(text, sizeof text, file) != NULL ? strrchr(text, ')') : NULL;
+    (void)fclose(file);
+    /* proc(5): field 19; ')' ends the second */
+    if (behind != NULL)
+        (void)sscanf(behind, ") %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %d", &nice);
+    return nice;
+}
+
+/* Also when it is the writer who needs what they bring. */
+static void threads_of_duckdb_give_way(void **state)
+{
+    struct world *w = *state;
+    int lower = 0;
+    assert_int_equal(instance_unfold(&w->instance, NULL), 0);
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;)
+        lower += entry->d_name[0] != '.' && nice_of(entry->d_name) >= NICE_BACKGROUND;
+    (void)closedir(tasks);
+    if (sysconf(_SC_NPROCESSORS_ONLN) > 1) /* else there are none */
+        assert_true(lower > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* first: the others lower this thread's priority, which new ones inherit */
+        cmocka_unit_test_setup_teardown(threads_of_duckdb_give_way, open_world, close_world),
         cmocka_unit_test_setup_teardown(one_tenant_leaves_a_slot_to_others, open_world, close_world),
         cmocka_unit_test_setup_teardown(with_a_backlog_each_tenant_has_one, open_world, close_world),
+        cmocka_unit_test_setup_teardown(a_question_waits_while_the_store_is_busy_with_itself, open_world,
+                                        close_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
