@@ -172,7 +172,9 @@ static int load_tenant(struct loading *l, const struct field *item)
     }
     if (rc != 0)
         return field_blame(item, rc);
-    rc = load_list(l, item, "domains", load_own);
+    rc = see(l, item, "tenant", l->tenant_name);
+    if (rc == 0)
+        rc = load_list(l, item, "domains", load_own);
     if (rc == 0)
         rc = load_list(l, item, "relayed", load_relayed);
     if (rc == 0)
