@@ -147,6 +147,7 @@ static int start_jobs(struct hub *hub, struct err *err)
         .paths = &hub->paths,
         .journal = hub->journal,
         .receive = hub->receive,
+        .direct = hub->direct,
         .store = store_of,
         .loader = loader_of,
         .arg = hub,
