@@ -67,9 +67,11 @@ static void on_sync(void *arg)
 /* Any thread: what is taken from parts that live as long as the loop runs. */
 static void take_figures(struct hub *hub, struct figures *out)
 {
-    struct store *store = atomic_load(&hub->store);
+    *out = (struct figures){.engine = hub->settings->store};
+    out->store_opening = opening_get_state(hub->opening, out->store_error) == OPENING_FIRST;
+    struct store *store = atomic_load(&hub->store); /* after that: who reads that it is done finds it */
     struct loader *loader = atomic_load(&hub->loader);
-    *out = (struct figures){.engine = hub->settings->store, .store_open = store != NULL};
+    out->store_open = store != NULL;
     out->uptime_us = clock_monotonic_us() - hub->started_us;
     memcpy(out->public_key, hub->public_key, sizeof out->public_key);
     receive_get_stats(hub->receive, &out->receive);
@@ -88,7 +90,6 @@ static void take_figures(struct hub *hub, struct figures *out)
         store_get_stats(store, &out->store);
     if (hub->jobs != NULL)
         jobs_get_stats(hub->jobs, &out->jobs);
-    out->store_opening = opening_get_state(hub->opening, out->store_error) == OPENING_FIRST;
     if (loader == NULL)
         return;
     loader_get_stats(loader, &out->loader);
