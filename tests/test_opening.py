@@ -5,11 +5,21 @@ import contextlib
 import json
 import signal
 import socket
+import subprocess
 
-from harness import FIXTURE, LIMIT_S, Hub, Load, Proxy, assert_exactly_once, mounted, wait_until
+from harness import FIXTURE, LIMIT_S, Hub, Load, Proxy, assert_exactly_once, wait_until
 from webapi import call
 
 EX_UNAVAILABLE = 69
+
+
+@contextlib.contextmanager
+def bound(what, at):
+    subprocess.run(["mount", "--bind", what, at], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", at], check=True)
 
 
 @contextlib.contextmanager
@@ -19,7 +29,9 @@ def slow_hub(place, started, disk):
     (at / "store").mkdir(mode=0o700)
     hub = Hub(place / "hub")
     hub._env["NOTIFY_SOCKET"] = str(place / "notify")
-    with mounted("none", hub.dir / "data/store", "--bind", str(at / "store")):
+    store = hub.dir / "data/store"
+    store.mkdir(parents=True)
+    with bound(at / "store", store):
         freeze(True)
         try:
             started(hub)
