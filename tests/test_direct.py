@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+import detector
 from harness import Hub, PolicyClient, free_port, request, wait_until
 
 KEYS = {"tenants": [
@@ -13,6 +14,9 @@ KEYS = {"tenants": [
         {"name": "others", "scopes": ["ingest"], "addresses": ["127.0.1.0/24"]}]},
     {"name": "other", "domains": ["example.net"], "apikeys": [
         {"name": "postfix", "scopes": ["ingest"], "addresses": ["127.0.0.3"]}]}]}
+
+
+CANARY = "canary-4417@sender.example"
 
 
 class From(PolicyClient):
@@ -25,10 +29,10 @@ class From(PolicyClient):
         self.fd.connect(("127.0.0.1", port))
 
 
-def ask(port, address, first, count):
+def ask(port, address, first, count, **attributes):
     with From(port, address) as client:
         for i in range(first, first + count):
-            client.ask(request(instance=f"{address}.{i}", recipient="u@example.com"))
+            client.ask(request(instance=f"{address}.{i}", recipient="u@example.com", **attributes))
 
 
 def requests(hub, *args):
@@ -114,3 +118,30 @@ def test_a_hung_disk_holds_nobody(place, started, disk):
     assert sorted(seconds)[35] < 0.055, seconds
     wait_until(lambda: requests(hub) == 50, "all of it in the store")
     assert hub.metrics()["mail_analytics_direct_lost_total"] == 0
+
+
+def test_an_erasure_reaches_the_spools(direct):
+    """What the hub has acknowledged stays in a quiet server's spool until its segment is full, and for ever in that of
+    one which no key names any more."""
+    ask(direct.policy_port, "127.0.0.1", 0, 5, sender=CANARY)
+    ask(direct.policy_port, "127.0.1.9", 0, 3, sender=CANARY)
+    wait_until(lambda: requests(direct) == 8, "all of it in the store")
+    direct.cli("apikey", "remove", "others", "--tenant", "acme")
+    direct.stop()
+    direct.start()
+    direct.ready()
+    wait_until(lambda: direct.metrics()["mail_analytics_direct_inlets"] == 2, "both hosts are known")
+    ask(direct.policy_port, "127.0.0.1", 5, 5, sender=CANARY)
+    ask(direct.policy_port, "127.0.0.3", 0, 5)
+    wait_until(lambda: requests(direct) == 18, "all of it in the store")
+    spools = direct.dir / "data/policy"
+    found = {path.split("/")[0] for path in detector.where(spools, CANARY)}
+    assert found == {"1-127.0.0.1", "1-127.0.1.9"}, "the detector finds nothing where there is something"
+    done = json.loads(direct.cli("erase", "--tenant", "acme", "--address", CANARY, "--json").stdout)
+    assert done["state"] == "done", done
+    assert detector.where(spools, CANARY) == []
+    assert done["result"]["spools_waiting"] == 0, done
+    ask(direct.policy_port, "127.0.0.1", 10, 7)  # they go on as they were
+    ask(direct.policy_port, "127.0.0.3", 5, 7)
+    wait_until(lambda: requests(direct) == 5 + 14, "what came later")
+    assert direct.metrics()["mail_analytics_receive_gap_records_total"] == 0

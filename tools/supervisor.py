@@ -155,7 +155,8 @@ def answers(url):
         # Straight to loopback: an http_proxy of the environment has nothing to do with it.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=5) as response:
-            return response.status == 200
+            # A hub answers before its store is open.
+            return response.status == 200 and b"\nmail_analytics_store_opening 1\n" not in response.read()
     except (OSError, urllib.error.URLError, ValueError):
         return False
 

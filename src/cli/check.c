@@ -76,7 +76,9 @@ static void check_hub(struct report *report)
     if (rc == 0) {
         const char *error = json_string_value(json_object_get(reply, "store_error"));
         json_int_t lost = json_integer_value(json_object_get(json_object_get(reply, "journal"), "dropped"));
-        say(report, error != NULL ? ERR_ENGINE : 0, "store", error != NULL ? error : "open");
+        json_t *opening = json_object_get(json_object_get(reply, "store"), "opening");
+        int failed = json_integer_value(opening) != 0 ? ERR_UNAVAILABLE : ERR_ENGINE;
+        say(report, error != NULL ? failed : 0, "store", error != NULL ? error : "open");
         say(report, lost > 0 ? ERR_FULL : 0, "journal",
             lost > 0 ? "batches were dropped because it was full: raise journal_max" : "nothing was dropped");
     }

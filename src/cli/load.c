@@ -82,6 +82,11 @@ int verb_status(struct cli *cli)
         close(fd);
         rc = cli_fail(cli, ERR_UNAVAILABLE, "the hub is just starting: ask again");
     }
+    if (rc == 0 && json_integer_value(json_object_get(json_object_get(reply, "store"), "opening")) != 0)
+        rc =
+            cli_fail(cli, ERR_UNAVAILABLE,
+                     "the hub is just starting, it receives but answers no questions yet: the store is being "
+                     "opened: ask again");
     json_decref(reply);
     return rc;
 }

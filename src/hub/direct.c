@@ -32,8 +32,10 @@ struct direct {
     struct ticker *tick, *stopper;
     struct inlet *inlets[DIRECT_INLETS];
     size_t inlet_count;
-    pthread_mutex_t lock; /* of stats */
+    pthread_mutex_t lock; /* of what follows */
     struct direct_stats stats;
+    struct direct_spool spools[DIRECT_INLETS];
+    size_t spool_count;
 };
 
 static struct inlet *find_inlet(struct direct *direct, const struct ip *peer)
@@ -127,6 +129,19 @@ static void look_again(struct direct *direct)
             open_inlet(direct, tenant, &wanted.addresses[i]);
 }
 
+static void list_spools(struct direct *direct)
+{
+    pthread_mutex_lock(&direct->lock);
+    direct->spool_count = 0;
+    for (size_t i = 0; i < direct->inlet_count; i++) {
+        const struct inlet *inlet = direct->inlets[i];
+        if (inlet_spool(inlet) != NULL)
+            direct->spools[direct->spool_count++] =
+                (struct direct_spool){inlet_directory(inlet), inlet_spool(inlet)};
+    }
+    pthread_mutex_unlock(&direct->lock);
+}
+
 /* Waits at most wait_us for all of them; how many are open and may be asked. */
 static uint64_t settle(struct direct *direct, int64_t wait_us)
 {
@@ -137,6 +152,7 @@ static uint64_t settle(struct direct *direct, int64_t wait_us)
         open +=
             inlet_settle(direct->inlets[i], left_us > 0 ? left_us : 0) && !inlet_is_shut(direct->inlets[i]);
     }
+    list_spools(direct);
     return open;
 }
 
@@ -296,4 +312,13 @@ void direct_get_stats(struct direct *direct, struct direct_stats *out)
     pthread_mutex_lock(&direct->lock);
     *out = direct->stats;
     pthread_mutex_unlock(&direct->lock);
+}
+
+size_t direct_get_spools(struct direct *direct, struct direct_spool out[DIRECT_INLETS])
+{
+    pthread_mutex_lock(&direct->lock);
+    size_t count = direct->spool_count;
+    memcpy(out, direct->spools, count * sizeof *out);
+    pthread_mutex_unlock(&direct->lock);
+    return count;
 }

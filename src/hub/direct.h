@@ -27,10 +27,18 @@ struct direct_stats {
     uint64_t inlets, connections, refused, requests, lost; /* lost: answered, but not kept */
 };
 
+/* An inlet's spool: where, and what has it open. */
+struct direct_spool {
+    const char *dir; /* DIR/TENANT-ADDRESS; the spool is below it */
+    struct spool *spool;
+};
+
 /* Binds and starts the thread, while receive runs. ERR_CONFIG, and as endpoint_listen, account_open. */
 MUST_CHECK int direct_start(struct direct **out, const struct direct_options *options, struct err *err);
 /* Before receive_stop: what is kept is handed over, or stays in its spool for the next start. */
 void direct_stop(struct direct **direct);
+/* Those that are open; they stay so until direct_stop. How many. Any thread; at most a second old. */
+size_t direct_get_spools(struct direct *direct, struct direct_spool out[DIRECT_INLETS]);
 void direct_get_stats(struct direct *direct, struct direct_stats *out); /* any thread; at most a second old */
 
 #endif

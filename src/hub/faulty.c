@@ -15,6 +15,7 @@ struct store {
     const struct store_engine *engine;
     struct store *inner;
     atomic_int mode;
+    atomic_uint mended;
     bool poisoned; /* the open transaction holds one */
     struct list pending;
     pthread_mutex_t mutex; /* of committed, largest */
@@ -54,6 +55,7 @@ static int check_alive(struct store *s, struct err *err)
 static int faulty_append(struct store *s, const struct event *rows, size_t count, struct err *err)
 {
     int mode = atomic_load(&s->mode), rc = check_alive(s, err);
+    atomic_fetch_add(&s->mended, count == 0);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         const struct event *e = &rows[i];
         struct seen seen = {e->epoch.b[0], e->seq,        e->ts,           e->first_of_message,
@@ -251,4 +253,9 @@ size_t faulty_largest(struct store *s)
     size_t largest = s->largest;
     (void)pthread_mutex_unlock(&s->mutex);
     return largest;
+}
+
+unsigned faulty_mended(struct store *s)
+{
+    return atomic_load(&s->mended);
 }

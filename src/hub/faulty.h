@@ -36,6 +36,7 @@ struct store *faulty_wrap(struct store *inner); /* takes it; store_close closes 
 void faulty_set(struct store *store, enum fault_mode mode);
 /* The committed rows so far, a copy; free it. */
 struct seen *faulty_seen(struct store *store, size_t *count);
-size_t faulty_largest(struct store *store); /* rows of the largest transaction that was committed */
+size_t faulty_largest(struct store *store);  /* rows of the largest transaction that was committed */
+unsigned faulty_mended(struct store *store); /* appends without rows, which open again what is broken */
 
 #endif

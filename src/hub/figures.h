@@ -25,7 +25,7 @@ struct figures {
     struct ingest_stats ingest;
     struct jobs_stats jobs;
     struct live_stats live;
-    bool store_open;
+    bool store_open, store_opening;
     int64_t uptime_us;
     const char *engine;
     char store_error[ERR_DETAIL_BYTES]; /* why it isn't open, or why the loader stalls; empty: all is well */

@@ -11,19 +11,18 @@
 #include "loop/process.h"
 #include "loop/scrape.h"
 #include "loop/signals.h"
+#include "opening.h"
 #include "originals.h"
 #include "paths.h"
 #include "people.h"
 #include "store/parquet.h"
 #include "web.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
-    STORE_RETRY_MS = 3000,
     JOURNAL_COMPRESS_LEVEL = 1, /* the records in it are compressed already */
     DESCRIPTORS_BESIDES = 512,
 };
@@ -49,14 +48,9 @@ struct hub {
     struct live *live; /* NULL: no http and no https */
     struct web *web;   /* likewise */
     struct signals *signals;
-    struct ticker *watchdog, *retry;
-    uv_work_t opening; /* of the store, by a worker */
-    bool stopping;
-    _Atomic bool opener_has_it; /* opened and open_error; see control.c */
-    struct store *opened;
-    struct err open_error;
-    pthread_mutex_t lock; /* of store_error */
-    char store_error[ERR_DETAIL_BYTES];
+    struct ticker *watchdog;
+    struct opening *opening; /* of the store */
+    bool ready;              /* the store is open, or could not be opened and is tried again */
     char public_key[41];
     int64_t started_us;
 };
@@ -72,9 +66,11 @@ static void on_sync(void *arg)
 /* Any thread: what is taken from parts that live as long as the loop runs. */
 static void take_figures(struct hub *hub, struct figures *out)
 {
-    struct store *store = atomic_load(&hub->store);
+    *out = (struct figures){.engine = hub->settings->store};
+    out->store_opening = opening_get_state(hub->opening, out->store_error) == OPENING_FIRST;
+    struct store *store = atomic_load(&hub->store); /* after that: who reads that it is done finds it */
     struct loader *loader = atomic_load(&hub->loader);
-    *out = (struct figures){.engine = hub->settings->store, .store_open = store != NULL};
+    out->store_open = store != NULL;
     out->uptime_us = clock_monotonic_us() - hub->started_us;
     memcpy(out->public_key, hub->public_key, sizeof out->public_key);
     receive_get_stats(hub->receive, &out->receive);
@@ -93,9 +89,6 @@ static void take_figures(struct hub *hub, struct figures *out)
         store_get_stats(store, &out->store);
     if (hub->jobs != NULL)
         jobs_get_stats(hub->jobs, &out->jobs);
-    pthread_mutex_lock(&hub->lock);
-    memcpy(out->store_error, hub->store_error, sizeof out->store_error);
-    pthread_mutex_unlock(&hub->lock);
     if (loader == NULL)
         return;
     loader_get_stats(loader, &out->loader);
@@ -154,6 +147,7 @@ static int start_jobs(struct hub *hub, struct err *err)
         .paths = &hub->paths,
         .journal = hub->journal,
         .receive = hub->receive,
+        .direct = hub->direct,
         .store = store_of,
         .loader = loader_of,
         .arg = hub,
@@ -165,34 +159,6 @@ static int write_edge_history(void *arg, uint32_t tenant, const char *id, struct
 {
     struct hub *hub = arg;
     return receive_edge_history(hub->receive, tenant, id, json);
-}
-
-/* Worker thread, or the start. */
-static void open_store(uv_work_t *work)
-{
-    struct hub *hub = (struct hub *)((char *)work - offsetof(struct hub, opening));
-    hub->opener_has_it = true;
-    struct store_options options = {
-        .engine = hub->settings->store,
-        .dir = hub->paths.store,
-        .memory_bytes = hub->settings->store_memory,
-        .query_threads = (uint32_t)hub->settings->query_threads,
-        .query_per_tenant = (uint32_t)hub->settings->query_per_tenant,
-    };
-    hub->open_error = (struct err){0};
-    hub->open_error.code = store_open(&hub->opened, &options, &hub->open_error);
-    hub->opener_has_it = false;
-}
-
-static void note_store_error(struct hub *hub, const char *text)
-{
-    pthread_mutex_lock(&hub->lock);
-    bool news = strcmp(hub->store_error, text) != 0;
-    (void)snprintf(hub->store_error, sizeof hub->store_error, "%s", text);
-    pthread_mutex_unlock(&hub->lock);
-    if (news && text[0] != '\0')
-        log_error("store: %s; what edges send is kept in the journal, the store is tried again every %d s",
-                  text, STORE_RETRY_MS / 1000);
 }
 
 /* A thread of the loader. */
@@ -222,44 +188,44 @@ static int start_loader(struct hub *hub, struct store *store, struct err *err)
     return rc;
 }
 
-/* Loop thread: takes what open_store left. A store that can't be opened is tried again. */
-static void use_store(struct hub *hub)
+static int use_store(void *arg, struct store *store, struct err *err)
 {
-    struct err err = hub->open_error;
-    struct store *store = hub->opened;
-    hub->opened = NULL;
-    if (err.code == 0 && hub->stopping) {
-        store_close(&store);
-        return;
-    }
-    if (err.code == 0 && (err.code = start_loader(hub, store, &err)) != 0)
-        store_close(&store);
-    note_store_error(hub, err.code != 0 ? err_detail(&err) : "");
-    if (err.code != 0) {
-        if (!hub->stopping)
-            ticker_set(hub->retry, STORE_RETRY_MS, 0);
-        return;
-    }
+    struct hub *hub = arg;
+    int rc = start_loader(hub, store, err);
+    if (rc != 0)
+        return rc;
     atomic_store(&hub->store, store);
-    if (hub->control != NULL)
-        control_set_store(hub->control, store);
+    control_set_store(hub->control, store);
     if (hub->web != NULL)
         web_set_store(hub->web, store);
     log_info("store: %s open in %s", hub->settings->store, hub->paths.store);
+    return 0;
 }
 
-static void store_opened(uv_work_t *work, int status)
-{
-    struct hub *hub = (struct hub *)((char *)work - offsetof(struct hub, opening));
-    if (status == 0 && !hub->opener_has_it)
-        use_store(hub);
-}
-
-static void retry_store(void *arg)
+/* The first try to open the store is over: "ready" means answers. */
+static void become_ready(void *arg)
 {
     struct hub *hub = arg;
-    if (uv_queue_work(&hub->loop, &hub->opening, open_store, store_opened) != 0)
-        ticker_set(hub->retry, STORE_RETRY_MS, 0);
+    hub->ready = true;
+    log_info("hub: ready [version=%s wire=%s key=%s data=%s]", VERSION, hub->settings->server_address,
+             hub->public_key, hub->paths.data);
+    notify_ready("ready");
+}
+
+static int prepare_opening(struct hub *hub, struct err *err)
+{
+    const struct hub_config *s = hub->settings;
+    struct opening_options options = {
+        .store = {.engine = s->store,
+                  .dir = hub->paths.store,
+                  .memory_bytes = s->store_memory,
+                  .query_threads = (uint32_t)s->query_threads,
+                  .query_per_tenant = (uint32_t)s->query_per_tenant},
+        .opened = use_store,
+        .settled = become_ready,
+        .arg = hub,
+    };
+    return opening_create(&hub->opening, &hub->loop, &options, err);
 }
 
 static void on_stop(void *arg, int signum)
@@ -276,7 +242,8 @@ static void on_reload(void *arg)
     struct config *fresh = NULL;
     struct err err = {0};
     enum log_level level = LOG_LEVEL_INFO;
-    notify_reloading();
+    if (hub->ready) /* else the supervisor waits for that */
+        notify_reloading();
     if (config_reload(&fresh, hub->config, &err) != 0) {
         log_error("hub: the configuration stays as it was [%s]", err_detail(&err));
     } else {
@@ -289,7 +256,8 @@ static void on_reload(void *arg)
         log_error("hub: %s", err_detail(&err));
     web_reload(hub->web);
     log_info("hub: reloaded");
-    notify_ready("reloaded");
+    if (hub->ready)
+        notify_ready("reloaded");
 }
 
 static bool has_web(const struct hub_config *settings)
@@ -384,8 +352,7 @@ static int say_ready(void *arg, char *why, size_t size)
     struct hub *hub = arg;
     struct figures figures;
     take_figures(hub, &figures);
-    (void)snprintf(why, size, "%s",
-                   figures.store_error[0] != '\0' ? figures.store_error : "the store is being opened");
+    (void)snprintf(why, size, "%s", figures.store_error);
     return figures.store_open && !figures.loader.stalled ? 0 : ERR_UNAVAILABLE;
 }
 
@@ -458,7 +425,7 @@ static int start_loop_parts(struct hub *hub, struct err *err)
     if (rc == 0)
         rc = signals_open(&hub->signals, &hub->loop, &calls, hub, err);
     if (rc == 0)
-        rc = ticker_create(&hub->retry, &hub->loop, retry_store, hub);
+        rc = prepare_opening(hub, err);
     if (rc == 0)
         rc = control_open(&hub->control, &hub->loop, &control, err);
     if (rc == 0 && s->metrics[0] != '\0')
@@ -483,8 +450,8 @@ static int start(struct hub *hub, struct err *err)
         rc = people_make_first(hub->account, err); /* whose password is told once: no start fails behind it */
     if (rc != 0)
         return rc;
-    open_store(&hub->opening); /* here and now the first time, so that "ready" means answers */
-    use_store(hub);
+    opening_begin(hub->opening);
+    notify_status("the store is being opened");
     return 0;
 }
 
@@ -493,15 +460,15 @@ static void stop(struct hub *hub)
 {
     struct store *store = atomic_load(&hub->store);
     struct loader *loader;
-    hub->stopping = true;
     ticker_destroy(&hub->watchdog);
     scrape_close(&hub->scrape);
     web_stop(hub->web);
     live_stop(hub->live);
     control_close(&hub->control);
-    ticker_destroy(&hub->retry);
+    opening_stop(hub->opening);
     signals_close(&hub->signals);
     (void)uv_run(&hub->loop, UV_RUN_DEFAULT); /* until the last handler is back */
+    opening_destroy(&hub->opening);
     web_destroy(&hub->web);
     share_destroy(&hub->files);
     ingest_stop(&hub->ingest);
@@ -535,18 +502,11 @@ int hub_run(const struct config *config, struct err *err)
     hub->settings = config_hub(config);
     hub->started_us = clock_monotonic_us();
     size_thread_pool(hub->settings->query_threads);
-    int rc = uv_loop_init(&hub->loop) != 0 || pthread_mutex_init(&hub->lock, NULL) != 0
-                 ? err_set(err, ERR_NO_MEMORY, "no memory for the loop")
-                 : 0;
-    if (rc == 0 && (rc = start(hub, err)) == 0) {
-        log_info("hub: ready [version=%s wire=%s key=%s data=%s]", VERSION, hub->settings->server_address,
-                 hub->public_key, hub->paths.data);
-        notify_ready("ready");
+    int rc = uv_loop_init(&hub->loop) != 0 ? err_set(err, ERR_NO_MEMORY, "no memory for the loop") : 0;
+    if (rc == 0 && (rc = start(hub, err)) == 0)
         (void)uv_run(&hub->loop, UV_RUN_DEFAULT);
-    }
     stop(hub);
     (void)uv_loop_close(&hub->loop);
-    pthread_mutex_destroy(&hub->lock);
     free(hub);
     if (rc == 0)
         log_info("hub: stopped");

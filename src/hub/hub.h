@@ -5,9 +5,9 @@
  *            came together, then acks (receive.h)
  *   load     reads the journal, parses, classifies, consolidates, stores with its cursor (loader.h)
  *   workers  questions from the control socket (control.h) and over HTTP (web.h), on the loop's thread pool
- * The loop itself has the control socket, HTTP, the metrics, the signals and the supervisor's watchdog. A
- * store that can't be opened stops none of this: it is tried again every few seconds, and the journal keeps
- * what comes.
+ * The loop itself has the control socket, HTTP, the metrics, the signals and the supervisor's watchdog. The
+ * store is opened by a worker (opening.h), so that one which takes minutes, or can't be opened, stops none of
+ * this: the journal keeps what comes. "Ready" is said when the store is open, or could not be.
  */
 #ifndef HUB_HUB_H
 #define HUB_HUB_H

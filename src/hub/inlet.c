@@ -242,6 +242,16 @@ bool inlet_close(struct inlet **inlet, int64_t drain_us)
     return true;
 }
 
+struct spool *inlet_spool(const struct inlet *inlet)
+{
+    return inlet->spool;
+}
+
+const char *inlet_directory(const struct inlet *inlet)
+{
+    return inlet->dir;
+}
+
 bool inlet_is(const struct inlet *inlet, const struct ip *address)
 {
     return ip_compare(&inlet->address, address) == 0;

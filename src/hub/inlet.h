@@ -41,6 +41,9 @@ bool inlet_settle(struct inlet *inlet, int64_t wait_us);
  * hangs in its opening, and what it uses, inlet and options, must stay until the process ends. */
 bool inlet_close(struct inlet **inlet, int64_t drain_us);
 
+/* NULL: still opening, or it could not be opened. Else until inlet_close. */
+struct spool *inlet_spool(const struct inlet *inlet);
+const char *inlet_directory(const struct inlet *inlet); /* as long as the inlet */
 bool inlet_is(const struct inlet *inlet, const struct ip *address);
 const struct ip *inlet_address(const struct inlet *inlet);
 uint32_t inlet_tenant(const struct inlet *inlet);

@@ -5,9 +5,10 @@
  *
  *   1. the loader comes to rest with the tombstones of now; the open part of the store is closed
  *   2. the receiver seals the journal's segment
- *   3. each sealed segment is scrubbed, then the quarantines
- *   4. parts of the store that hold rows from before the moment are written anew
- *   5. the roll-ups are written anew, without what was rolled of them
+ *   3. the spools of the hub's own policy port forget what was acknowledged (spools.h)
+ *   4. each sealed segment is scrubbed, then the quarantines
+ *   5. parts of the store that hold rows from before the moment are written anew
+ *   6. the roll-ups are written anew, without what was rolled of them
  *
  * Arguments: {"tombstone": id}; resume: {"segment": last one scrubbed, "part": last one written anew}.
  */
@@ -15,6 +16,7 @@
 #include "base/log.h"
 #include "hub/job_parts.h"
 #include "hub/scrubber.h"
+#include "hub/spools.h"
 
 #include <stdlib.h>
 
@@ -23,6 +25,7 @@ struct erasing {
     struct erasures *erasures;
     struct scrubber *scrubber;
     uint64_t segments, parts; /* written anew */
+    uint64_t spools_waiting;
     struct err *err;
 };
 
@@ -30,6 +33,19 @@ static int settle(struct erasing *e)
 {
     int rc = job_close_part(e->job, e->err);
     return rc != 0 ? rc : receive_rotate(e->job->world->receive, e->err);
+}
+
+static int forget_spools(struct erasing *e)
+{
+    const struct jobs_options *world = e->job->world;
+    int rc = spools_forget(world->paths->direct, world->direct, e->job->account, e->job->cancelled,
+                           &e->spools_waiting, e->err);
+    if (rc == 0 && e->spools_waiting > 0)
+        log_warning(
+            "job %llu: %llu spools of policy_listen hold requests that the hub has yet to take: erase "
+            "again when it has",
+            (unsigned long long)e->job->id, (unsigned long long)e->spools_waiting);
+    return rc;
 }
 
 static uint64_t sealed_after(const struct journal *journal, uint64_t number)
@@ -105,6 +121,7 @@ static void tell(struct erasing *e)
     (void)json_object_set_new(result, "journal_segments", json_integer((json_int_t)e->segments));
     (void)json_object_set_new(result, "journal_events", json_integer((json_int_t)count.events));
     (void)json_object_set_new(result, "quarantine_files", json_integer((json_int_t)count.files));
+    (void)json_object_set_new(result, "spools_waiting", json_integer((json_int_t)e->spools_waiting));
     if (count.lost > 0)
         log_warning(
             "job %llu: %llu events besides had to leave the journal; they are in the store, but a rebuild "
@@ -121,6 +138,8 @@ int job_erase(struct job *job, struct err *err)
         rc = scrubber_create(&e.scrubber, e.erasures, err);
     if (rc == 0)
         rc = settle(&e);
+    if (rc == 0)
+        rc = forget_spools(&e);
     if (rc == 0)
         rc = scrub_journal(&e);
     if (rc == 0)

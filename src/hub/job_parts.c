@@ -9,7 +9,10 @@
 #include <time.h>
 
 enum { PARTS_AT_ONCE = 1024, BUSY_MS = 200 };
-#define PATIENCE_US (30 * 60 * US_PER_SECOND)
+#define PATIENCE_US (30 * 60 * US_PER_SECOND) /* not for ever, as other jobs wait for this one */
+/* A store that is broken answers ERR_BUSY as well, so it is opened again meanwhile; seldom, as the loader
+ * rests for it. */
+#define MEND_US (10 * US_PER_SECOND)
 
 struct choice {
     bool (*wanted)(void *arg, const struct store_part *part);
@@ -58,20 +61,46 @@ static int mend(void *arg, struct store *store, struct err *err)
     return store_append(store, NULL, 0, err);
 }
 
-/* As store_rewrite_part; while another is being written anew, a checkpoint is due first, or what goes still
- * comes in, it waits; not for ever, as other jobs wait for this one. */
-static int rewrite_in_turn(struct step *step, struct store *store, struct loader *loader, uint64_t id,
-                           const struct store_rewrite *how, struct err *err)
+/* With no events coming in nobody else would notice. When it fails, the next one or the next event tries
+ * again.
+ */
+static int64_t mend_now(struct loader *loader)
 {
-    int64_t until_us = clock_monotonic_us() + PATIENCE_US;
-    int rc;
-    while ((rc = store_rewrite_part(store, id, how, step->job->cancelled, on_progress, step, err)) ==
-               ERR_BUSY &&
-           job_check(step->job, NULL) == 0 && clock_monotonic_us() < until_us)
+    (void)!loader_at_rest(loader, mend, NULL, NULL);
+    return clock_monotonic_us();
+}
+
+int job_patiently(struct job *job,
+                  int (*fn)(void *arg, struct store *store, const atomic_bool *cancelled, struct err *err),
+                  void *arg, struct err *err)
+{
+    struct store *store;
+    struct loader *loader;
+    int64_t mended_us = clock_monotonic_us(), until_us = mended_us + PATIENCE_US;
+    int rc = job_store(job, &store, &loader, err);
+    if (rc != 0)
+        return rc;
+    while ((rc = fn(arg, store, job->cancelled, err)) == ERR_BUSY && job_check(job, NULL) == 0 &&
+           clock_monotonic_us() < until_us) {
+        if (clock_monotonic_us() - mended_us >= MEND_US)
+            mended_us = mend_now(loader);
         (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000}, NULL);
+    }
     if (rc != 0) /* a full disk may have cost all that is open */
-        (void)!loader_at_rest(loader, mend, NULL, NULL);
-    return rc == ERR_BUSY && job_check(step->job, NULL) != 0 ? job_check(step->job, err) : rc;
+        (void)mend_now(loader);
+    return rc == ERR_BUSY && job_check(job, NULL) != 0 ? job_check(job, err) : rc;
+}
+
+struct rewriting {
+    struct step step;
+    uint64_t id;
+    const struct store_rewrite *how;
+};
+
+static int rewrite_one(void *arg, struct store *store, const atomic_bool *cancelled, struct err *err)
+{
+    struct rewriting *r = arg;
+    return store_rewrite_part(store, r->id, r->how, cancelled, on_progress, &r->step, err);
 }
 
 int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_part *part), void *arg,
@@ -88,35 +117,16 @@ int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_pa
     int rc = job_store(job, &store, &loader, err);
     if (rc == 0)
         rc = store_parts(store, choose, choice, err);
-    struct step step = {job, 0, choice->count};
+    struct rewriting r = {.step = {job, 0, choice->count}, .how = how};
     for (size_t i = 0; rc == 0 && i < choice->count; i++) {
-        rc = rewrite_in_turn(&step, store, loader, choice->ids[i], how, err);
+        r.id = choice->ids[i];
+        rc = job_patiently(job, rewrite_one, &r, err);
         *count += rc == 0;
         if (rc == 0 || rc == ERR_NOT_FOUND) /* merged or removed meanwhile: nothing of it is left */
-            rc = note_part(&step, choice->ids[i], err);
+            rc = note_part(&r.step, r.id, err);
     }
     free(choice);
     return rc;
-}
-
-int job_patiently(struct job *job,
-                  int (*fn)(void *arg, struct store *store, const atomic_bool *cancelled, struct err *err),
-                  void *arg, struct err *err)
-{
-    struct store *store;
-    struct loader *loader;
-    int64_t until_us = clock_monotonic_us() + PATIENCE_US;
-    int rc = job_store(job, &store, &loader, err);
-    if (rc != 0)
-        return rc;
-    while ((rc = fn(arg, store, job->cancelled, err)) != 0) {
-        /* A full disk may have cost all that is open; with no events coming in nobody else would notice. */
-        (void)!loader_at_rest(loader, mend, NULL, NULL);
-        if (rc != ERR_BUSY || job_check(job, NULL) != 0 || clock_monotonic_us() >= until_us)
-            break;
-        (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000}, NULL);
-    }
-    return rc == ERR_BUSY && job_check(job, NULL) != 0 ? job_check(job, err) : rc;
 }
 
 static int sweep(void *arg, struct store *store, const atomic_bool *cancelled, struct err *err)

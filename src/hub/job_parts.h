@@ -14,8 +14,10 @@ MUST_CHECK int job_close_part(struct job *job, struct err *err);
  * done, its other members stay. *count grows by their number. Errors of store_rewrite_part; ERR_CANCELLED. */
 MUST_CHECK int job_rewrite(struct job *job, bool (*wanted)(void *arg, const struct store_part *part),
                            void *arg, const struct store_rewrite *how, uint64_t *count, struct err *err);
-/* Calls fn, and while it answers ERR_BUSY again, for half an hour at most. What its failure broke in the
- * store is opened again at once. */
+/* Calls fn, and while it answers ERR_BUSY again (another part is being written anew, a checkpoint is due
+ * first, what goes still comes in), for half an hour at most. What its failure broke in the store is opened
+ * again when it has failed, and now and then while it is busy; the loader rests for no other reason.
+ * ERR_UNAVAILABLE, ERR_CANCELLED, or what fn answered last. */
 MUST_CHECK int job_patiently(struct job *job,
                              int (*fn)(void *arg, struct store *store, const atomic_bool *cancelled,
                                        struct err *err),

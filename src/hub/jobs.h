@@ -8,6 +8,7 @@
 #ifndef HUB_JOBS_H
 #define HUB_JOBS_H
 
+#include "hub/direct.h"
 #include "hub/loader.h"
 #include "hub/paths.h"
 #include "hub/receive.h"
@@ -20,6 +21,7 @@ struct jobs_options {
     const struct hub_paths *paths;
     struct journal *journal;
     struct receive *receive;
+    struct direct *direct; /* NULL: no policy_listen */
     /* NULL while the store isn't open. Any thread. */
     struct store *(*store)(void *arg);
     struct loader *(*loader)(void *arg);

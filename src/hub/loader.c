@@ -1,75 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * loader: see loader.h. The make thread fills batches; the store thread appends and commits them, and has the
- * store make a checkpoint when that lets a segment of the journal go. After a
- * failure the store thread parks the other and works through the failed stretch alone, in ever smaller
- * transactions.
+ * store make a checkpoint when that lets a segment of the journal go; between transactions it rests for
+ * whoever wants the store to himself. After a failure it parks the other and recovers (loader_recover.c).
  */
-#include "loader.h"
+#include "loader_impl.h"
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "hub/exchange.h"
-#include "hub/keeper.h"
-#include "hub/maker.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
-    REFUSED_IN_A_ROW = 8,
     CHECKPOINT_SHARE = 10,          /* of the time at most one part is spent on checkpoints */
     ONE_JOURNAL_SEGMENTS = 1000000, /* numbers further apart are of two journals, begun a second apart */
 };
 static const int64_t idle_us = US_PER_SECOND / 5;
 static const int64_t retry_us = US_PER_SECOND, pause_min_us = US_PER_SECOND;
-static const int64_t backoff_min_us = US_PER_SECOND / 10, backoff_max_us = 5 * US_PER_SECOND;
-
-/* What was appended since the last commit. */
-struct pending {
-    bool dirty; /* there is something to commit, rows or only a cursor */
-    bool at_end;
-    size_t rows;
-    int64_t since_us;    /* monotonic */
-    int64_t last_hub_us; /* hub_ts of its last row */
-    struct store_cursor after;
-};
-
-/* What somebody wants to be done between transactions. */
-struct rest {
-    int (*fn)(void *arg, struct store *store, struct err *err);
-    void *arg;
-    struct err *err;
-    int rc;
-    bool done;
-};
-
-struct loader {
-    struct loader_options options;
-    size_t part_rows;
-    struct exchange exchange;
-    struct quarantine quarantine;
-    struct maker *maker;
-    struct event_batch *scratch; /* of the thread that owns the maker while it rebuilds or recovers */
-    pthread_t make_thread, store_thread;
-    bool told_end;          /* make thread: the last part said that the journal had no more */
-    struct pending pending; /* store thread */
-    int64_t backoff_us;     /* store thread */
-    unsigned refused_in_a_row;
-    struct store_cursor stored; /* store thread: of the last commit */
-    struct store_cursor checkpointed;
-    int64_t checkpoint_at_us; /* monotonic; the next one not before */
-    bool checkpoint_failed;
-    struct keeper *keeper;
-
-    pthread_mutex_t mutex; /* of what follows */
-    pthread_cond_t rested; /* one was done, or there will be none any more */
-    struct rest *rest;     /* NULL: nothing is wanted */
-    bool over;             /* the store thread has ended, or never began */
-    struct loader_stats stats;
-    int64_t waiting_since_us; /* hub_ts of the oldest row made and not stored; 0: none */
-};
 
 /* What the statistics are told. */
 
@@ -106,7 +53,7 @@ static void note_end(struct loader *l)
     (void)pthread_mutex_unlock(&l->mutex);
 }
 
-static void note_error(struct loader *l, int rc, const struct err *err)
+void loader_note_error(struct loader *l, int rc, const struct err *err)
 {
     const char *text = err->detail[0] != '\0' ? err->detail : err_text(rc);
     (void)pthread_mutex_lock(&l->mutex);
@@ -115,7 +62,7 @@ static void note_error(struct loader *l, int rc, const struct err *err)
     (void)pthread_mutex_unlock(&l->mutex);
 }
 
-static void note_stall(struct loader *l)
+void loader_note_stall(struct loader *l)
 {
     (void)pthread_mutex_lock(&l->mutex);
     if (!l->stats.stalled)
@@ -125,33 +72,22 @@ static void note_stall(struct loader *l)
     (void)pthread_mutex_unlock(&l->mutex);
 }
 
-static void note_quarantined(struct loader *l, const char *reason)
-{
-    (void)pthread_mutex_lock(&l->mutex);
-    uint64_t count = ++l->stats.quarantined;
-    l->stats.parse_errors = maker_parse_errors(l->maker);
-    if ((count & (count - 1)) == 0)
-        log_warning("loader: the store refused %" PRIu64 " events, they are kept in %s [%s]", count,
-                    l->quarantine.dir, reason);
-    (void)pthread_mutex_unlock(&l->mutex);
-}
-
 /* The make thread. */
 
-static void rebuild(struct loader *l)
+void loader_rebuild(struct loader *l)
 {
     struct store_cursor cursor;
     struct err err = {0};
-    int64_t wait_us = backoff_min_us;
+    int64_t wait_us = LOADER_BACKOFF_MIN_US;
     do {
         int rc = store_cursor(l->options.store, &cursor, &err);
         if (rc == 0)
             rc = maker_rebuild(l->maker, cursor, l->scratch, &l->exchange.stopping, &err);
         if (rc == 0)
             return;
-        note_error(l, rc, &err);
-        note_stall(l);
-        wait_us = wait_us * 2 < backoff_max_us ? wait_us * 2 : backoff_max_us;
+        loader_note_error(l, rc, &err);
+        loader_note_stall(l);
+        wait_us = wait_us * 2 < LOADER_BACKOFF_MAX_US ? wait_us * 2 : LOADER_BACKOFF_MAX_US;
     } while (exchange_pause(&l->exchange, wait_us));
 }
 
@@ -183,7 +119,7 @@ static void *make_events(void *arg)
 {
     struct loader *l = arg;
     struct part *part;
-    rebuild(l);
+    loader_rebuild(l);
     while ((part = exchange_take_empty(&l->exchange)) != NULL) {
         maker_refresh_rules(l->maker);
         if (!make_part(l, part))
@@ -202,7 +138,7 @@ static void note_checkpoint(struct loader *l)
         l->checkpointed = (struct store_cursor){{0, 0}, 0};
 }
 
-static int commit(struct loader *l, size_t rows, struct store_cursor cursor, int64_t next_waiting_us,
+int loader_commit(struct loader *l, size_t rows, struct store_cursor cursor, int64_t next_waiting_us,
                   struct err *err)
 {
     int rc = store_commit(l->options.store, cursor, err);
@@ -213,153 +149,6 @@ static int commit(struct loader *l, size_t rows, struct store_cursor cursor, int
         note_commit(l, rows, l->stored, next_waiting_us);
     }
     return rc;
-}
-
-/* One try at the stretch that begins at the stored cursor: at most `limit` rows in one transaction. Within a
- * gap of the store it ends where the gap does, also when the journal holds nothing of that any more. */
-static int try_stretch(struct loader *l, struct store_cursor at, size_t limit, size_t *rows, struct err *err)
-{
-    struct store_cursor after = at, until;
-    bool gap = store_gap(l->options.store, &until);
-    maker_bound(l->maker, gap ? &until : NULL);
-    *rows = 0;
-    int rc = maker_seek(l->maker, at, err);
-    while (rc == 0 && *rows < limit) {
-        size_t room = limit - *rows < l->part_rows ? limit - *rows : l->part_rows;
-        event_batch_clear(l->scratch);
-        int filled = maker_fill(l->maker, l->scratch, room, &after, err);
-        size_t count = event_batch_count(l->scratch);
-        if (filled != 0 && filled != ERR_END)
-            return filled;
-        if (count > 0)
-            rc = store_append(l->options.store, event_batch_rows(l->scratch), count, err);
-        *rows += count;
-        if (filled != ERR_END)
-            continue;
-        if (gap && store_cursor_compare(after, until) < 0)
-            after = until;
-        break;
-    }
-    rc = rc == 0 ? commit(l, *rows, after, 0, err) : rc;
-    if (rc == 0 && gap && store_cursor_compare(after, until) >= 0)
-        rebuild(l); /* the cursor has jumped */
-    return rc;
-}
-
-/* Waits; longer each time until something succeeds. */
-static bool back_off(struct loader *l)
-{
-    note_stall(l);
-    int64_t wait_us = l->backoff_us;
-    l->backoff_us = wait_us * 2 < backoff_max_us ? wait_us * 2 : backoff_max_us;
-    return exchange_pause(&l->exchange, wait_us);
-}
-
-/* The one row at the cursor was refused: is it the row's fault? Then it is kept and passed. */
-static int pass_refused(struct loader *l, struct store_cursor at, struct err *err)
-{
-    char reason[ERR_DETAIL_BYTES];
-    struct store_cursor after;
-    (void)snprintf(reason, sizeof reason, "%s", err_detail(err));
-    int rc = store_commit(l->options.store, at, err); /* nothing: is the store alive? */
-    if (rc != 0)
-        return rc;
-    if (l->refused_in_a_row >= REFUSED_IN_A_ROW && !back_off(l))
-        return ERR_CANCELLED;
-    event_batch_clear(l->scratch);
-    rc = maker_seek(l->maker, at, err);
-    if (rc == 0)
-        rc = maker_fill(l->maker, l->scratch, 1, &after, err);
-    if (rc != 0)
-        return rc;
-    maker_quarantine_last(l->maker, reason);
-    rc = commit(l, 0, after, 0, err);
-    if (rc == 0) {
-        l->refused_in_a_row++;
-        note_quarantined(l, reason);
-    }
-    return rc;
-}
-
-/* One round of the recovery: a stretch stored, a smaller one to be tried next, a row passed, or a wait. */
-static void recover_round(struct loader *l, struct store_cursor at, size_t *limit)
-{
-    struct err err = {0};
-    size_t rows = 0, full = l->options.batch_rows;
-    int rc = try_stretch(l, at, *limit, &rows, &err);
-    if (rc == 0) {
-        l->backoff_us = backoff_min_us;
-        l->refused_in_a_row = 0;
-        return;
-    }
-    note_error(l, rc, &err);
-    (void)!store_rollback(l->options.store, NULL);
-    if (rc == ERR_ENGINE && rows > 1) {
-        *limit = rows / 2;
-        return;
-    }
-    if (rc == ERR_ENGINE && rows == 1) {
-        rc = pass_refused(l, at, &err);
-        *limit = full; /* refused: what follows may be good; dead: all of it must be tried again */
-        if (rc == 0 || rc == ERR_CANCELLED)
-            return;
-        note_error(l, rc, &err);
-        (void)!store_rollback(l->options.store, NULL);
-    }
-    (void)back_off(l);
-}
-
-/* Works through all gaps, and through everything else up to `end`, with the maker parked. */
-static void work_through(struct loader *l, size_t limit, struct store_cursor end)
-{
-    struct store_cursor at = {{0, 0}, 0}, until;
-    while (!atomic_load(&l->exchange.stopping)) {
-        struct err err = {0};
-        int rc = store_cursor(l->options.store, &at, &err);
-        if (rc == 0 && !store_gap(l->options.store, &until) && store_cursor_compare(at, end) >= 0)
-            break;
-        if (rc == 0) {
-            recover_round(l, at, &limit);
-        } else {
-            note_error(l, rc, &err);
-            (void)back_off(l);
-        }
-    }
-    maker_bound(l->maker, NULL);
-    if (!atomic_load(&l->exchange.stopping))
-        (void)!maker_seek(l->maker, at, NULL); /* it only notes the place */
-    l->pending = (struct pending){.rows = 0};
-}
-
-/* Works through everything up to where the failed transaction would have ended. */
-static void recover(struct loader *l, int rc, const struct err *err)
-{
-    size_t limit = rc == ERR_ENGINE && l->pending.rows > 1 ? l->pending.rows / 2 : l->options.batch_rows;
-    note_error(l, rc, err);
-    (void)!store_rollback(l->options.store, NULL);
-    exchange_park(&l->exchange);
-    l->backoff_us = backoff_min_us;
-    l->refused_in_a_row = 0;
-    if (rc != ERR_ENGINE)
-        (void)back_off(l);
-    work_through(l, limit, l->pending.after);
-    exchange_unpark(&l->exchange);
-}
-
-/* What the store lost in the middle comes first: the journal holds it no longer than it must. */
-static void fill_gaps(struct loader *l)
-{
-    struct store_cursor until;
-    struct err err = {0};
-    if (!store_gap(l->options.store, &until))
-        return;
-    log_info("loader: the store has lost a part; what the journal still holds of it is read again first");
-    exchange_park(&l->exchange);
-    work_through(l, l->options.batch_rows, (struct store_cursor){{0, 0}, 0});
-    if (!atomic_load(&l->exchange.stopping) && loader_settle(l->options.journal, l->options.store, &err) != 0)
-        log_warning("loader: the store's cursor can't be set [%s]", err_detail(&err));
-    rebuild(l); /* settling may have moved it */
-    exchange_unpark(&l->exchange);
 }
 
 static int append_part(struct loader *l, struct part *part, struct err *err)
@@ -396,7 +185,7 @@ static int commit_pending(struct loader *l, struct err *err)
     int64_t waiting_us = exchange_oldest(&l->exchange);
     if (waiting_us == 0 && !l->pending.at_end)
         waiting_us = l->pending.last_hub_us; /* there is more, and not much older */
-    int rc = commit(l, l->pending.rows, l->pending.after, waiting_us, err);
+    int rc = loader_commit(l, l->pending.rows, l->pending.after, waiting_us, err);
     if (rc == 0)
         l->pending = (struct pending){.rows = 0};
     return rc;
@@ -407,18 +196,6 @@ static int64_t checkpoint_deadline(const struct loader *l)
 {
     bool due = !l->pending.dirty && l->stored.pos.segment > l->checkpointed.pos.segment;
     return due ? l->checkpoint_at_us : INT64_MAX;
-}
-
-/* Between transactions. An engine that failed here may have lost commits: what follows its cursor is stored
- * again. */
-static void recover_lost(struct loader *l, int rc, const struct err *err)
-{
-    struct store_cursor at;
-    if (rc == 0 ||
-        (store_cursor(l->options.store, &at, NULL) == 0 && store_cursor_compare(at, l->stored) == 0))
-        return;
-    l->pending.after = l->stored;
-    recover(l, rc, err);
 }
 
 /* Between transactions. */
@@ -434,12 +211,12 @@ static void checkpoint(struct loader *l)
                     err_detail(&err));
     l->checkpoint_failed = failed;
     if (rc != 0)
-        pause_us = failed ? backoff_max_us : backoff_min_us;
+        pause_us = failed ? LOADER_BACKOFF_MAX_US : LOADER_BACKOFF_MIN_US;
     else if (pause_us < pause_min_us)
         pause_us = pause_min_us;
     l->checkpoint_at_us = ended_us + pause_us;
     note_checkpoint(l);
-    recover_lost(l, rc, &err);
+    loader_recover_lost(l, rc, &err);
 }
 
 /* Between transactions, for whoever waits; when what is pending can't be committed, later. */
@@ -453,7 +230,7 @@ static void rest(struct loader *l)
         return;
     int rc = l->pending.dirty ? commit_pending(l, &err) : 0;
     if (rc != 0) {
-        recover(l, rc, &err);
+        loader_recover(l, rc, &err);
         exchange_nudge(&l->exchange);
         return;
     }
@@ -470,7 +247,7 @@ static void rest(struct loader *l)
     wanted->done = true;
     (void)pthread_cond_broadcast(&l->rested);
     (void)pthread_mutex_unlock(&l->mutex);
-    recover_lost(l, rc, &err);
+    loader_recover_lost(l, rc, &err);
 }
 
 /* Nobody will be waited for any more. */
@@ -505,7 +282,7 @@ int loader_at_rest(struct loader *l, int (*fn)(void *arg, struct store *store, s
 static void *store_events(void *arg)
 {
     struct loader *l = arg;
-    fill_gaps(l);
+    loader_fill_gaps(l);
     for (bool ended = false; !ended;) {
         struct err err = {0};
         int rc = 0;
@@ -519,7 +296,7 @@ static void *store_events(void *arg)
         if (rc == 0 && l->pending.dirty && (ended || clock_monotonic_us() >= commit_deadline(l)))
             rc = commit_pending(l, &err);
         if (rc != 0)
-            recover(l, rc, &err);
+            loader_recover(l, rc, &err);
         else if (!ended && clock_monotonic_us() >= checkpoint_deadline(l))
             checkpoint(l);
         if (!ended)
@@ -603,7 +380,7 @@ int loader_start(struct loader **out, const struct loader_options *options, stru
     if (l->options.batch_rows == 0)
         l->options.batch_rows = LOADER_BATCH_ROWS;
     l->part_rows = l->options.batch_rows < PART_ROWS ? l->options.batch_rows : PART_ROWS;
-    l->backoff_us = backoff_min_us;
+    l->backoff_us = LOADER_BACKOFF_MIN_US;
     (void)pthread_mutex_init(&l->mutex, NULL);
     (void)pthread_cond_init(&l->rested, NULL);
     int rc = open_parts(l, err);

@@ -121,6 +121,7 @@ MUST_CHECK int journal_append_stretch(struct journal *journal, const struct epoc
                                       const struct iovec *parts, int n, uint64_t bytes,
                                       const struct segment_summary *what, struct err *err);
 uint64_t journal_synced_seq(struct journal *journal); /* of the present epoch */
+uint64_t journal_behind_all(struct journal *journal); /* one more than the newest segment's number */
 /* The highest seq of an epoch that stands in the journal; 0: none. */
 uint64_t journal_last_seq(struct journal *journal, const struct epoch *epoch);
 

@@ -86,6 +86,14 @@ uint64_t journal_synced_seq(struct journal *journal)
     return seq;
 }
 
+uint64_t journal_behind_all(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->state);
+    uint64_t number = journal->n != 0 ? journal->segments[journal->n - 1].number + 1 : 1;
+    pthread_mutex_unlock(&journal->state);
+    return number;
+}
+
 /* --- open and close ------------------------------------------------------------------------------------ */
 
 static void take_options(struct journal *journal, const struct journal_options *options)

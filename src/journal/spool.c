@@ -62,6 +62,7 @@ struct spool {
     _Atomic bool stop, loaded; /* loaded: the last drain carried much */
     _Atomic uint64_t synced_seq, drained, write_errors;
     _Atomic int64_t busy_since_us; /* inside a write or a sync; 0: not */
+    _Atomic uint64_t seals_wanted, seals_done, sealed_before;
 
     /* thread */
     int64_t unsynced_since_us; /* 0: all is synced */
@@ -90,6 +91,8 @@ static bool must_run(struct spool *spool, uint32_t how)
 {
     uint64_t used = ring_head(&spool->ring) - ring_tail(&spool->ring);
     if (how != RETRYING && (used > spool->ring.bytes / 2 || (how == IDLE && used != 0)))
+        return true;
+    if (how != RETRYING && atomic_load(&spool->seals_wanted) != atomic_load(&spool->seals_done))
         return true;
     return atomic_load(&spool->stop) && how != RETRYING;
 }
@@ -138,10 +141,10 @@ static int write_some(struct spool *spool, struct err *err)
     return rc;
 }
 
-static int sync_all(struct spool *spool, struct err *err)
+static int sync_all(struct spool *spool, bool seal, struct err *err)
 {
     atomic_store(&spool->busy_since_us, clock_monotonic_us());
-    int rc = journal_sync(spool->journal, err);
+    int rc = seal ? journal_rotate(spool->journal, err) : journal_sync(spool->journal, err);
     atomic_store(&spool->busy_since_us, 0);
     if (rc != 0) {
         failed(spool, err);
@@ -152,6 +155,12 @@ static int sync_all(struct spool *spool, struct err *err)
     for (size_t i = 0; i < atomic_load(&spool->n_listeners); i++)
         spool->listeners[i].synced(spool->listeners[i].arg);
     return 0;
+}
+
+static void note_sealed(struct spool *spool, uint64_t seals)
+{
+    atomic_store(&spool->sealed_before, journal_behind_all(spool->journal));
+    atomic_store(&spool->seals_done, seals);
 }
 
 static int64_t sync_due_in(const struct spool *spool)
@@ -165,7 +174,7 @@ static int64_t sync_due_in(const struct spool *spool)
 static int work(struct spool *spool, bool stopping, bool *moved)
 {
     struct err err = {0};
-    uint64_t target = ring_head(&spool->ring);
+    uint64_t seals = atomic_load(&spool->seals_wanted), target = ring_head(&spool->ring); /* in this order */
     int rc = 0;
     *moved = false;
     uint64_t from = ring_tail(&spool->ring);
@@ -176,9 +185,12 @@ static int work(struct spool *spool, bool stopping, bool *moved)
     bool loaded = ring_tail(&spool->ring) - from > LOAD_BYTES;
     ring_keep(&spool->ring, loaded);
     atomic_store(&spool->loaded, loaded);
-    if (spool->unsynced_since_us != 0 && (sync_due_in(spool) <= 0 || stopping)) {
-        int synced = sync_all(spool, &err);
+    bool seal = rc == 0 && ring_tail(&spool->ring) >= target && seals != atomic_load(&spool->seals_done);
+    if (seal || (spool->unsynced_since_us != 0 && (sync_due_in(spool) <= 0 || stopping))) {
+        int synced = sync_all(spool, seal, &err);
         rc = rc != 0 ? rc : synced;
+        if (synced == 0 && seal)
+            note_sealed(spool, seals);
     }
     return rc;
 }
@@ -380,6 +392,18 @@ int spool_on_sync(struct spool *spool, void (*synced)(void *arg), void *arg)
     spool->listeners[n] = (struct listener){synced, arg};
     atomic_store(&spool->n_listeners, n + 1);
     return 0;
+}
+
+void spool_seal(struct spool *spool)
+{
+    atomic_fetch_add(&spool->seals_wanted, 1);
+    wake(spool);
+}
+
+uint64_t spool_sealed_before(const struct spool *spool)
+{
+    bool done = atomic_load(&spool->seals_done) == atomic_load(&spool->seals_wanted);
+    return done ? atomic_load(&spool->sealed_before) : 0;
 }
 
 bool spool_loaded(const struct spool *spool)

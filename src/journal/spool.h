@@ -74,6 +74,13 @@ uint64_t spool_synced_seq(const struct spool *spool);
  * number up to 4 listeners; register before the first append. */
 MUST_CHECK int spool_on_sync(struct spool *spool, void (*synced)(void *arg), void *arg);
 
+/* Seals the segment being written once all that was accepted by now stands in it, so that it can go when that
+ * is retired, and not only when it is full. Any thread, returns at once. */
+void spool_seal(struct spool *spool);
+/* What was accepted before the last spool_seal stands in segments before this number; 0: that is still to be
+ * done. Any thread. */
+uint64_t spool_sealed_before(const struct spool *spool);
+
 /* Records come so fast that work which can wait should. Any thread. */
 bool spool_loaded(const struct spool *spool);
 

@@ -123,6 +123,67 @@ static void always_syncs_at_once(void **state)
     spooling_close(spool);
 }
 
+/* --- sealing -------------------------------------------------------------------------------------------- */
+
+static uint64_t wait_sealed(struct spool *spool)
+{
+    int64_t end = clock_monotonic_us() + spooling_limit_us;
+    uint64_t before;
+    spool_seal(spool);
+    while ((before = spool_sealed_before(spool)) == 0 && usleep(500) == 0)
+        assert_true(clock_monotonic_us() < end);
+    return before;
+}
+
+/* Of a spool that gets little, what was retired goes all the same; what comes later is in another segment. */
+static void a_sealed_segment_goes(void **state)
+{
+    struct spool_options options = spooling_options(*state);
+    options.sync_interval_us = 3600 * US_PER_SECOND; /* sealing waits for no sync */
+    struct spool *spool = spooling_open(&options);
+    struct journal *journal = spool_journal(spool);
+    uint64_t oldest, next;
+    bool worked;
+    assert_int_not_equal(wait_sealed(spool), 0); /* nothing is there: done at once */
+    for (uint64_t n = 1; n <= 60; n++) {
+        assert_int_equal(spooling_append(spool, n), 0);
+        if (n % 20 != 0)
+            continue;
+        uint64_t before = wait_sealed(spool);
+        journal_span(journal, &oldest, &next);
+        assert_true(oldest != 0 && oldest < before);
+        assert_int_equal(spool_synced_seq(spool), n);
+        assert_int_equal(testdir_count(*state, ".seg"), 1);
+        assert_int_equal(journal_retire(journal, (struct journal_pos){before - 1, UINT64_MAX}, NULL), 0);
+        do
+            assert_int_equal(journal_maintain(journal, 0, 0, &worked, NULL), 0);
+        while (worked);
+        assert_int_equal(testdir_count(*state, ".seg"), 0);
+    }
+    spooling_close(spool);
+}
+
+/* Records that come while it is sealed are in one segment or the other, none twice. */
+static void sealing_holds_up_nothing(void **state)
+{
+    struct spool_options options = spooling_options(*state);
+    options.journal.segment_bytes = 16 << 20; /* none is full */
+    struct spooling_found found;
+    struct spool *spool = spooling_open(&options);
+    for (uint64_t n = 1; n <= 5000; n++) {
+        assert_int_equal(spooling_append(spool, n), 0);
+        if (n % 40 == 0)
+            spool_seal(spool);
+        if (n % 200 == 0)
+            (void)wait_sealed(spool);
+    }
+    spooling_close(spool);
+    spooling_read(*state, false, &found);
+    assert_int_equal(found.n, 1);
+    assert_int_equal(found.of[0].records, 5000);
+    assert_true(testdir_count(*state, ".seg") >= 25);
+}
+
 int main(void)
 {
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, testdir_make, testdir_remove)
@@ -130,6 +191,8 @@ int main(void)
         IN_DIR(what_is_appended_is_in_the_journal),
         IN_DIR(a_reader_follows_the_writer),
         IN_DIR(always_syncs_at_once),
+        IN_DIR(a_sealed_segment_goes),
+        IN_DIR(sealing_holds_up_nothing),
     };
     if (spooling_begin() != 0)
         return 1;

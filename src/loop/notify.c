@@ -41,6 +41,13 @@ void notify_ready(const char *status)
     tell(text);
 }
 
+void notify_status(const char *status)
+{
+    char text[256];
+    (void)snprintf(text, sizeof text, "STATUS=%s", status);
+    tell(text);
+}
+
 void notify_reloading(void)
 {
     char text[64];

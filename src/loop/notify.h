@@ -10,8 +10,9 @@
 
 #include "ticker.h"
 
-void notify_ready(const char *status); /* status: one line for `systemctl status` */
-void notify_reloading(void);           /* notify_ready ends it */
+void notify_ready(const char *status);  /* status: one line for `systemctl status` */
+void notify_status(const char *status); /* likewise, before ready */
+void notify_reloading(void);            /* notify_ready ends it */
 void notify_stopping(void);
 
 /* A ticker that sends WATCHDOG=1 three times in each WatchdogSec=; *out is NULL when none is set. */
