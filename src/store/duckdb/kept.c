@@ -6,6 +6,7 @@
 #include "store/duckdb/kept.h"
 
 #include "store/duckdb/fault.h"
+#include "store/duckdb/guess.h"
 #include "store/duckdb/rolled.h"
 
 #include <stdlib.h>
@@ -89,7 +90,7 @@ static int note(const struct keeping *k, struct marks *marks, duckdb_connection 
     if (rc == 0)
         rc = fault_run(connection,
                        "UPDATE " ROLLED_IN
-                       "rolled_periods p SET kept = true WHERE NOT kept AND "
+                       "rolled_periods p SET kept = true, guessed = false WHERE (NOT kept OR guessed) AND "
                        "p.start < " SINCE,
                        k->lost, k->err);
     if (rc == 0)
@@ -111,7 +112,9 @@ static int try_to_note(const struct keeping *k, int64_t *marked)
     int rc = pool_take(pool, 0, TAKE_US, NULL, &slot, k->err);
     if (rc != 0)
         goto release;
-    rc = note_moments(k, slot->connection);
+    rc = guess_again(k->roller->roll.parts, slot->connection, k->err);
+    if (rc == 0)
+        rc = note_moments(k, slot->connection);
     if (rc == 0) {
         marks_lock(marks);
         rc = note(k, marks, slot->connection, marked);
@@ -196,6 +199,15 @@ static void remember(struct kept *kept, const struct store_rewrite *how, struct 
     *kept = (struct kept){keeps, how->keep_count, parts, part_count, shuts};
 }
 
+static int must_be_complete(struct parts *parts, struct err *err)
+{
+    struct place place;
+    parts_place(parts, &place);
+    return place.is_gap
+               ? err_set(err, ERR_BUSY, "the store is being rebuilt from the journal; nothing goes meanwhile")
+               : 0;
+}
+
 int kept_begin(struct kept *kept, struct roller *roller, uint64_t part, const struct store_rewrite *how,
                const atomic_bool *cancelled, bool *lost, struct err *err)
 {
@@ -203,7 +215,9 @@ int kept_begin(struct kept *kept, struct roller *roller, uint64_t part, const st
     struct store_part *parts = NULL;
     size_t count = 0;
     unsigned shuts = parts_shuts(all); /* before what is looked at */
-    int rc = parts_copy(all, &parts, &count, err);
+    int rc = must_be_complete(all, err);
+    if (rc == 0)
+        rc = parts_copy(all, &parts, &count, err);
     if (rc != 0)
         return rc;
     if (is_noted(kept, find(parts, count, part), how, shuts)) {
