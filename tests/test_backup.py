@@ -11,7 +11,7 @@ import tarfile
 import pytest
 
 import detector
-from harness import LIMIT_S, TENANT, Hub, Load, wait_until
+from harness import LIMIT_S, TENANT, Hub, Load, wait_until, write_settings
 from test_jobs import CANARY, duck_hub, fast, fast_total, job, jobs, send, send_old, stored  # noqa: F401
 
 
@@ -162,12 +162,15 @@ def test_damage_is_noticed_before_anything_is_written(place, hub, proxy):
     assert "no whole backup" in other.cli("restore", str(to), check=False).stderr
 
 
-@pytest.mark.parametrize("kind, goes", [
-    ("root's", True), ("root's, with what fsck found", True), ("somebody's, empty", True), ("somebody's, with a file", False),
-    ("a file", False), ("a link", False), ("with another", False), ("interrupted", True)])
-def test_a_mount_point_is_empty_but_for_lost_and_found(place, hub, kind, goes):
+@pytest.mark.parametrize("kind, goes, slashes", [
+    ("root's", True, ""), ("root's, with what fsck found", True, ""), ("somebody's, empty", True, ""), ("somebody's, with a file", False, ""),
+    ("a file", False, ""), ("a link", False, ""), ("with another", False, ""), ("interrupted", True, ""),
+    ("root's, with what fsck found", True, "/"), ("interrupted", True, "/"), ("interrupted", True, "//"), ("with another", False, "/")])
+def test_a_mount_point_is_empty_but_for_lost_and_found(place, hub, kind, goes, slashes):
     hub.cli("backup", str(place / "backup"))
     other = elsewhere(place)
+    other.settings["data"] += slashes
+    write_settings(other.config, "mail-analytics", other.settings)
     data, lost = other.dir / "data", other.dir / "data/lost+found"
     data.mkdir()
     os.chown(data, 65534, 65534)  # the hub's user

@@ -203,12 +203,18 @@ int backup_unmark(const char *dir, struct err *err)
     return backup_sync_path(dir, O_RDONLY | O_DIRECTORY, err);
 }
 
+/* However many slashes stand behind dir: nftw leaves them out. */
 bool backup_is_lost(const char *dir, const char *path)
 {
-    static const char lost[] = "/" BACKUP_LOST;
+    static const char lost[] = BACKUP_LOST;
     size_t n = strlen(dir);
-    return strncmp(path, dir, n) == 0 && strncmp(path + n, lost, sizeof lost - 1) == 0 &&
-           (path[n + sizeof lost - 1] == '\0' || path[n + sizeof lost - 1] == '/');
+    while (n > 0 && dir[n - 1] == '/')
+        n--;
+    if (strncmp(path, dir, n) != 0 || path[n] != '/')
+        return false;
+    const char *name = path + n + strspn(path + n, "/");
+    return strncmp(name, lost, sizeof lost - 1) == 0 &&
+           (name[sizeof lost - 1] == '\0' || name[sizeof lost - 1] == '/');
 }
 
 static const char *emptied; /* nftw has no argument */

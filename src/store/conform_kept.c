@@ -241,6 +241,64 @@ static void approximations_of_kept_days_are_told(void **state)
     fixture_fini(&own);
 }
 
+/* --- between the parts of one retention ---------------------------------------------------------------- */
+
+static const struct store_keep first_day_goes = {0, STORE_KIND_EVENTS, FIXTURE_START_US + DAY_US};
+static const struct store_rewrite retention = {.keeps = &first_day_goes, .keep_count = 1};
+
+static void retain_part(struct place *place, uint64_t id)
+{
+    struct err err = {0};
+    if (store_rewrite_part(place->store, id, &retention, NULL, NULL, NULL, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+}
+
+/* An edge that was cut off delivers: its events do not go with the second part, so its day is not closed.
+ * They go with the third, which is noted for itself. */
+static void parts_of_one_retention_are_noted_once(void **state)
+{
+    enum { CUT_OFF = 77 };
+    struct place *place = *state;
+    struct fixture own;
+    sweeper_fill(place, &own);
+    sweeper_roll(place);
+    uint64_t all[] = {0, sweeper_first_day(place, 1, ""), sweeper_first_day(place, 2, "")};
+    retain_part(place, 1);
+    store_late(place, &own, CUT_OFF, late_us[1], "late@many.test");
+    retain_part(place, 2);
+    store_late(place, &own, CUT_OFF, late_us[1], "late@many.test");
+    sweeper_roll(place);
+    assert_int_equal(sweeper_first_day(place, CUT_OFF, ""), 2);
+    store_late(place, &own, CUT_OFF, late_us[1], "late@many.test");
+    assert_int_equal(store_close_part(place->store, NULL), 0);
+    retain_part(place, 3);
+    assert_int_equal(exact_requests_of_first_day(place, CUT_OFF), 0);
+    sweeper_roll(place);
+    assert_int_equal(sweeper_first_day(place, CUT_OFF, ""), 3);
+    assert_int_equal(sweeper_first_day(place, 1, ""), all[1]);
+    assert_int_equal(sweeper_first_day(place, 2, ""), all[2]);
+    fixture_fini(&own);
+}
+
+/* Between the two the tenant is erased as a whole, but for what came after that. */
+static void what_a_sweep_leaves_is_noted_again(void **state)
+{
+    struct place *place = *state;
+    struct store_erasure erasure = {.tenant = 1, .before_us = second_day + DAY_US / 2};
+    struct store_rewrite erase = {.erasures = &erasure, .erasure_count = 1};
+    take_origin(place);
+    store_late(place, &fixture, 1, late_us[1], "late@many.test");
+    assert_int_equal(store_close_part(place->store, NULL), 0);
+    sweeper_rewrite(place, &erase);
+    retain_part(place, 1);
+    sweeper_sweep(place, &erase);
+    retain_part(place, 3);
+    assert_int_equal(exact_requests_of_first_day(place, 1), 0);
+    sweeper_roll(place);
+    assert_int_equal(sweeper_first_day(place, 1, ""), 1);
+    assert_int_equal(sweeper_first_day(place, 2, ""), old[2]);
+}
+
 /* --- copies -------------------------------------------------------------------------------------------- */
 
 static int link_file(void *arg, const char *path, struct err *err)
@@ -340,6 +398,8 @@ int main(void)
         PLACE_TEST(an_erased_tenant_begins_anew),
         PLACE_TEST(reclassifying_late_events_costs_no_old_figures),
         PLACE_TEST(approximations_of_kept_days_are_told),
+        PLACE_TEST(parts_of_one_retention_are_noted_once),
+        PLACE_TEST(what_a_sweep_leaves_is_noted_again),
         PLACE_TEST(a_copy_of_roll_ups_agrees_with_one_of_events),
         PLACE_TEST(a_refused_copy_leaves_nothing),
     };

@@ -165,8 +165,9 @@ MUST_CHECK int store_parts(struct store *store, int (*each)(void *arg, const str
  * be the writer's (that is never held up), memory and room on the disk of its own, and about two times as
  * long as appending the rows took. Once *cancelled (may be NULL) is true it ends soon, with ERR_CANCELLED and
  * nothing changed. progress (may be NULL) is told rows, of all there are to write. ERR_NOT_FOUND,
- * ERR_CONFLICT (it is open), ERR_BUSY (another is being rewritten, or it still waits for a checkpoint: try
- * again), ERR_FULL, or what classify answered. */
+ * ERR_CONFLICT (it is open), ERR_BUSY (another is being rewritten, or it still waits for a checkpoint; of
+ * what is to go because it is old, more is coming in or there is a gap: try again), ERR_FULL, or what
+ * classify answered. */
 MUST_CHECK int store_rewrite_part(struct store *store, uint64_t id, const struct store_rewrite *how,
                                   const atomic_bool *cancelled,
                                   void (*progress)(void *arg, uint64_t done, uint64_t all), void *arg,

@@ -40,6 +40,7 @@ struct store {
     struct store_cursor cursor, checkpointed, until;
     bool gap;
     atomic_bool rewriting;
+    struct kept kept; /* of whoever rewrites */
     atomic_bool lost; /* the roll-ups are not attached any more: the writer is to open everything again */
     atomic_uint_least64_t commits, rollbacks, queries, query_errors;
 };
@@ -385,7 +386,7 @@ static int duck_rewrite_part(struct store *store, uint64_t id, const struct stor
     if (atomic_exchange(&store->rewriting, true))
         return err_set(err, ERR_BUSY, "another part is being rewritten; try again");
     if (kept_concerns(how))
-        rc = kept_begin(&store->roller, how, cancelled, &lost, err);
+        rc = kept_begin(&store->kept, &store->roller, id, how, cancelled, &lost, err);
     if (rc == 0 && marks) {
         held = true;
         roller_hold(&store->roller);
@@ -407,6 +408,7 @@ static int duck_sweep(struct store *store, const struct store_rewrite *how, cons
     bool lost = false;
     if (atomic_exchange(&store->rewriting, true))
         return err_set(err, ERR_BUSY, "a part is being rewritten; try again");
+    kept_forget(&store->kept);
     int rc = sweep(&store->roller, how, cancelled, &lost, err);
     if (lost)
         atomic_store(&store->lost, true);
@@ -507,6 +509,7 @@ static void duck_close(struct store **handle)
     pool_close(&store->pool);
     writer_close(&store->writer);
     shut_files(store, !store->broken);
+    kept_forget(&store->kept);
     marks_fini(&store->marks);
     parts_fini(&store->parts);
     instance_fini(&store->instance);

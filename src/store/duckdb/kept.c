@@ -6,7 +6,10 @@
 #include "store/duckdb/kept.h"
 
 #include "store/duckdb/fault.h"
+#include "store/duckdb/guess.h"
 #include "store/duckdb/rolled.h"
+
+#include <stdlib.h>
 
 enum { ROUNDS = 4 };
 #define TAKE_US (60 * US_PER_SECOND)
@@ -45,12 +48,16 @@ static int64_t latest(const struct store_rewrite *how)
 static int note_moments(const struct keeping *k, duckdb_connection connection)
 {
     struct buf sql;
+    const char *before = "INSERT INTO temp.kept_since VALUES ";
     buf_init(&sql, 64 << 20);
     int rc = buf_addf(&sql, "CREATE OR REPLACE TEMP TABLE kept_since (tenant UINTEGER, since TIMESTAMP); ");
-    for (size_t i = 0; rc == 0 && i < k->how->keep_count; i++)
-        if (k->how->keeps[i].kind == STORE_KIND_EVENTS)
-            rc = buf_addf(&sql, "INSERT INTO temp.kept_since VALUES (%u, make_timestamp(%lld)); ",
-                          k->how->keeps[i].tenant, (long long)bounded(k->how->keeps[i].before_us));
+    for (size_t i = 0; rc == 0 && i < k->how->keep_count; i++) {
+        if (k->how->keeps[i].kind != STORE_KIND_EVENTS)
+            continue;
+        rc = buf_addf(&sql, "%s(%u, make_timestamp(%lld))", before, k->how->keeps[i].tenant,
+                      (long long)bounded(k->how->keeps[i].before_us));
+        before = ", ";
+    }
     rc = rc != 0 ? err_set(k->err, rc, "out of memory") : fault_run(connection, sql.p, k->lost, k->err);
     buf_fini(&sql);
     return rc;
@@ -83,7 +90,8 @@ static int note(const struct keeping *k, struct marks *marks, duckdb_connection 
     if (rc == 0)
         rc = fault_run(connection,
                        "UPDATE " ROLLED_IN
-                       "rolled_periods p SET kept = true WHERE NOT kept AND p.start < " SINCE,
+                       "rolled_periods p SET kept = true, guessed = false WHERE (NOT kept OR guessed) AND "
+                       "p.start < " SINCE,
                        k->lost, k->err);
     if (rc == 0)
         rc = marks_learn_kept(marks, connection, k->err);
@@ -104,7 +112,9 @@ static int try_to_note(const struct keeping *k, int64_t *marked)
     int rc = pool_take(pool, 0, TAKE_US, NULL, &slot, k->err);
     if (rc != 0)
         goto release;
-    rc = note_moments(k, slot->connection);
+    rc = guess_again(k->roller->roll.parts, slot->connection, k->err);
+    if (rc == 0)
+        rc = note_moments(k, slot->connection);
     if (rc == 0) {
         marks_lock(marks);
         rc = note(k, marks, slot->connection, marked);
@@ -120,8 +130,8 @@ release:
     return rc;
 }
 
-int kept_begin(struct roller *roller, const struct store_rewrite *how, const atomic_bool *cancelled,
-               bool *lost, struct err *err)
+static int roll_and_note(struct roller *roller, const struct store_rewrite *how, const atomic_bool *cancelled,
+                         bool *lost, struct err *err)
 {
     struct keeping k = {roller, how, lost, err};
     int64_t marked = 1, before_us = latest(how);
@@ -139,4 +149,86 @@ int kept_begin(struct roller *roller, const struct store_rewrite *how, const ato
     return rc == 0 && marked > 0
                ? err_set(err, ERR_BUSY, "events of days that go are still coming in; try again")
                : rc;
+}
+
+/* --- once for all parts -------------------------------------------------------------------------------- */
+
+void kept_forget(struct kept *kept)
+{
+    free(kept->keeps);
+    free(kept->parts);
+    *kept = (struct kept){0};
+}
+
+static bool are_same(const struct kept *kept, const struct store_rewrite *how)
+{
+    bool same = kept->keep_count == how->keep_count;
+    for (size_t i = 0; same && i < how->keep_count; i++)
+        same = kept->keeps[i].tenant == how->keeps[i].tenant && kept->keeps[i].kind == how->keeps[i].kind &&
+               kept->keeps[i].before_us == how->keeps[i].before_us;
+    return same;
+}
+
+static const struct store_part *find(const struct store_part *parts, size_t count, uint64_t id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].id == id)
+            return &parts[i];
+    return NULL;
+}
+
+/* now: as the part is now, or NULL. */
+static bool is_noted(const struct kept *kept, const struct store_part *now, const struct store_rewrite *how,
+                     unsigned shuts)
+{
+    const struct store_part *then = now != NULL ? find(kept->parts, kept->part_count, now->id) : NULL;
+    return then != NULL && !then->open && then->generation == now->generation && kept->shuts == shuts &&
+           are_same(kept, how);
+}
+
+/* Takes the parts. Without memory it is noted again with the next part. */
+static void remember(struct kept *kept, const struct store_rewrite *how, struct store_part *parts,
+                     size_t part_count, unsigned shuts)
+{
+    struct store_keep *keeps = malloc(how->keep_count * sizeof *keeps);
+    if (keeps == NULL) {
+        free(parts);
+        return;
+    }
+    memcpy(keeps, how->keeps, how->keep_count * sizeof *keeps);
+    *kept = (struct kept){keeps, how->keep_count, parts, part_count, shuts};
+}
+
+static int must_be_complete(struct parts *parts, struct err *err)
+{
+    struct place place;
+    parts_place(parts, &place);
+    return place.is_gap
+               ? err_set(err, ERR_BUSY, "the store is being rebuilt from the journal; nothing goes meanwhile")
+               : 0;
+}
+
+int kept_begin(struct kept *kept, struct roller *roller, uint64_t part, const struct store_rewrite *how,
+               const atomic_bool *cancelled, bool *lost, struct err *err)
+{
+    struct parts *all = roller->roll.parts;
+    struct store_part *parts = NULL;
+    size_t count = 0;
+    unsigned shuts = parts_shuts(all); /* before what is looked at */
+    int rc = must_be_complete(all, err);
+    if (rc == 0)
+        rc = parts_copy(all, &parts, &count, err);
+    if (rc != 0)
+        return rc;
+    if (is_noted(kept, find(parts, count, part), how, shuts)) {
+        free(parts);
+        return 0;
+    }
+    kept_forget(kept);
+    rc = roll_and_note(roller, how, cancelled, lost, err);
+    if (rc == 0)
+        remember(kept, how, parts, count, shuts);
+    else
+        free(parts);
+    return rc;
 }

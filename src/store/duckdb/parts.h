@@ -22,6 +22,7 @@ struct parts {
     struct instance *instance; /* borrowed; opened and shut with the files */
     int lock;                  /* descriptor of DIR/lock: one process owns the directory */
     bool opened;               /* once; what is unfinished is this process's from then on */
+    bool rows_lost;            /* something of a part was set aside: it is to be read again */
     bool rollups_doubtful;     /* their WAL was set aside: what changed since their checkpoint is unknown */
     atomic_uint shut;          /* how often */
     duckdb_connection connection; /* of change */

@@ -84,10 +84,12 @@ static void signal_change(struct pool *pool)
     (void)pthread_cond_broadcast(&pool->changed);
 }
 
+/* What is busy now is aside. */
 static void disconnect_all(struct pool *pool)
 {
     for (uint32_t i = 0; i <= pool->slots_count; i++)
-        duckdb_disconnect(&pool->slots[i].connection);
+        if (!pool->slots[i].busy)
+            duckdb_disconnect(&pool->slots[i].connection);
 }
 
 void pool_close(struct pool *pool)
@@ -261,9 +263,19 @@ int pool_take_own(struct pool *pool, int64_t timeout_us, struct pool_slot **out,
 void pool_give(struct pool *pool, struct pool_slot *slot)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    slot->busy = false;
+    pool->aside_count -= slot->aside;
+    slot->busy = slot->aside = false;
     slot->wish = NULL;
     pool->busy_count--;
+    signal_change(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_set_aside(struct pool *pool, struct pool_slot *slot)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    pool->aside_count += !slot->aside;
+    slot->aside = true;
     signal_change(pool);
     (void)pthread_mutex_unlock(&pool->mutex);
 }
@@ -331,7 +343,7 @@ static void keep_out(struct pool *pool, bool cancel)
     pool->paused++;
     if (cancel)
         cancel_all(pool);
-    while (pool->busy_count > 0)
+    while (pool->busy_count > (cancel ? 0 : pool->aside_count))
         (void)pthread_cond_wait(&pool->changed, &pool->mutex);
     disconnect_all(pool);
     (void)pthread_mutex_unlock(&pool->mutex);

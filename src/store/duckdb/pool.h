@@ -23,6 +23,7 @@ enum { POOL_SLOTS = 64 }; /* and one more slot, of the roller */
 struct pool_slot {
     duckdb_connection connection; /* made at first use */
     bool busy, executing, overdue, cancelled;
+    bool aside;              /* pool_set_aside */
     const atomic_bool *wish; /* of whoever asks, to be cancelled; or NULL */
     int64_t deadline_us;     /* monotonic */
     uint32_t tenant;         /* 0: all */
@@ -43,6 +44,7 @@ struct pool {
     unsigned paused;      /* by so many */
     uint32_t slots_count; /* of questions */
     uint32_t busy_count, per_tenant;
+    uint32_t aside_count;        /* of the busy ones */
     int64_t rush_until_us;       /* monotonic */
     struct pool_waiter *waiters; /* the first that came first */
     struct pool_slot slots[POOL_SLOTS + 1];
@@ -61,6 +63,9 @@ MUST_CHECK int pool_take(struct pool *pool, uint32_t tenant, int64_t timeout_us,
  * as well. ERR_BUSY (not while the pool is paused), ERR_ENGINE. */
 MUST_CHECK int pool_take_own(struct pool *pool, int64_t timeout_us, struct pool_slot **out, struct err *err);
 void pool_give(struct pool *pool, struct pool_slot *slot);
+/* Until pool_give the slot asks no part, so that it holds no checkpoint of one up: pool_drain neither waits
+ * for it nor disconnects it. For what takes long. */
+void pool_set_aside(struct pool *pool, struct pool_slot *slot);
 
 /* Between these two the watchdog may interrupt the slot's connection. */
 void pool_begin(struct pool *pool, struct pool_slot *slot);
@@ -77,7 +82,8 @@ void pool_look_again(struct pool *pool); /* at everyone's wish */
 void pool_interrupt(struct pool *pool);  /* cancels what runs now */
 /* Cancels, waits until nothing runs, and lets no question in until pool_resume: the file is opened again. */
 void pool_pause(struct pool *pool);
-/* The same, and lets what runs end by itself, within its time limit. */
+/* The same, and lets what runs end by itself, within its time limit, and what is aside go on: for a moment in
+ * which nothing asks a part. */
 void pool_drain(struct pool *pool);
 void pool_resume(struct pool *pool);
 uint32_t pool_running(struct pool *pool); /* questions */

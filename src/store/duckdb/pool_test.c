@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define SHORT_US (10 * 1000)
+#define LONG_US  (60 * US_PER_SECOND) /* for what comes at once */
 
 struct world {
     char dir[64];
@@ -144,6 +145,79 @@ static void threads_of_duckdb_give_way(void **state)
         assert_true(lower > 0);
 }
 
+struct keeper {
+    struct pool *pool;
+    void (*keep_out)(struct pool *pool);
+    atomic_bool done;
+};
+
+static void *keep_out(void *arg)
+{
+    struct keeper *keeper = arg;
+    keeper->keep_out(keeper->pool);
+    atomic_store(&keeper->done, true);
+    return NULL;
+}
+
+static bool is_done(struct keeper *keeper)
+{
+    return atomic_load(&keeper->done);
+}
+
+static void wait_for_keeper(struct keeper *keeper)
+{
+    for (int64_t until_us = clock_monotonic_us() + LONG_US; !is_done(keeper); (void)usleep(1000))
+        assert_true(clock_monotonic_us() < until_us);
+}
+
+/* A checkpoint of a part doesn't wait for it. */
+static void what_is_aside_goes_on_when_the_pool_is_drained(void **state)
+{
+    struct world *w = *state;
+    struct keeper keeper = {.pool = &w->pool, .keep_out = pool_drain};
+    struct pool_slot *slot, *none;
+    duckdb_result result;
+    pthread_t thread;
+    assert_int_equal(pool_take(&w->pool, 0, LONG_US, NULL, &slot, NULL), 0);
+    duckdb_connection connection = slot->connection;
+    pool_set_aside(&w->pool, slot);
+    assert_int_equal(pthread_create(&thread, NULL, keep_out, &keeper), 0);
+    wait_for_keeper(&keeper);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(take(w, 7, &none), ERR_BUSY);
+    assert_ptr_equal(slot->connection, connection);
+    assert_int_equal(duckdb_query(connection, "SELECT 1", &result), DuckDBSuccess);
+    duckdb_destroy_result(&result);
+    assert_int_equal(pool_verdict(&w->pool, slot), 0);
+    pool_give(&w->pool, slot);
+    pool_resume(&w->pool);
+    assert_int_equal(take(w, 7, &slot), 0); /* and whoever has it next is not */
+    assert_false(slot->aside);
+    pool_give(&w->pool, slot);
+}
+
+/* The files are opened again: that waits until it ended. */
+static void what_is_aside_is_cancelled_when_the_pool_pauses(void **state)
+{
+    struct world *w = *state;
+    struct keeper keeper = {.pool = &w->pool, .keep_out = pool_pause};
+    struct pool_slot *slot;
+    pthread_t thread;
+    assert_int_equal(pool_take(&w->pool, 0, LONG_US, NULL, &slot, NULL), 0);
+    pool_set_aside(&w->pool, slot);
+    assert_int_equal(pthread_create(&thread, NULL, keep_out, &keeper), 0);
+    for (int64_t until_us = clock_monotonic_us() + LONG_US / 2; pool_verdict(&w->pool, slot) != ERR_CANCELLED;
+         (void)usleep(1000))
+        assert_true(clock_monotonic_us() < until_us);
+    assert_false(is_done(&keeper));
+    assert_non_null(slot->connection);
+    pool_give(&w->pool, slot);
+    wait_for_keeper(&keeper);
+    (void)pthread_join(thread, NULL);
+    assert_null(slot->connection);
+    pool_resume(&w->pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +226,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_tenant_leaves_a_slot_to_others, open_world, close_world),
         cmocka_unit_test_setup_teardown(with_a_backlog_each_tenant_has_one, open_world, close_world),
         cmocka_unit_test_setup_teardown(a_question_waits_while_the_store_is_busy_with_itself, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(what_is_aside_goes_on_when_the_pool_is_drained, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(what_is_aside_is_cancelled_when_the_pool_pauses, open_world,
                                         close_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

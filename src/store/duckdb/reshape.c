@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "store/duckdb/fault.h"
+#include "store/duckdb/guess.h"
 #include "store/duckdb/rolled.h"
 
 #include <stdio.h>
@@ -62,45 +63,8 @@ static int take_along(duckdb_connection connection, const char *table, struct er
     return rc;
 }
 
-static const char note_by_counts[] =
-    "INSERT INTO temp.reshaped_counts SELECT true, tenant, date_trunc('day', start), sum(events) FROM "
-    "temp.reshaped_counts GROUP BY ALL; UPDATE " MADE_IN "rolled_periods p SET kept = true WHERE NOT EXISTS "
-    "(SELECT 1 FROM " MADE_IN "unrolled u WHERE u.daily = p.daily AND u.tenant = p.tenant AND u.start = "
-    "p.start) AND p.events > coalesce((SELECT sum(c.events) FROM temp.reshaped_counts c WHERE c.daily = "
-    "p.daily "
-    "AND c.tenant = p.tenant AND c.start = p.start), 0); DROP TABLE temp.reshaped_counts;";
-
-static int count_part(duckdb_connection connection, const char *part, struct err *err)
-{
-    char sql[256];
-    (void)snprintf(sql, sizeof sql,
-                   "INSERT INTO temp.reshaped_counts SELECT false, tenant, date_trunc('hour', ts), count(*) "
-                   "FROM %.64s.events GROUP BY ALL",
-                   part);
-    return fault_run(connection, sql, NULL, err);
-}
-
 /* A release that didn't note which periods are kept marked what the writer or a rewriting changed, and did
- * not mark what retention took: so what has fewer events than it was rolled of, and no mark, is kept. */
-static int note_kept(struct parts *parts, duckdb_connection connection, struct err *err)
-{
-    struct snapshot snapshot;
-    int rc = parts_snapshot(parts, INT64_MIN, INT64_MAX, &snapshot, err);
-    if (rc != 0)
-        return rc;
-    rc = fault_run(connection,
-                   "CREATE OR REPLACE TEMP TABLE reshaped_counts (daily BOOLEAN, tenant UINTEGER, start "
-                   "TIMESTAMP, events UBIGINT)",
-                   NULL, err);
-    for (size_t i = 0; rc == 0 && i < snapshot.count; i++)
-        rc = rolled_blame_part(count_part(connection, snapshot.names[i], err), snapshot.names[i], err);
-    if (rc == 0)
-        rc = fault_run(connection, note_by_counts, NULL, err);
-    parts_release(parts, &snapshot);
-    return rc;
-}
-
-/* Also of what may have lost such notes with its WAL. */
+ * not mark what retention took: so counts tell. Also of what may have lost such notes with its WAL. */
 static int note_kept_if_unknown(struct parts *parts, duckdb_connection connection, struct err *err)
 {
     struct buf known;
@@ -111,7 +75,7 @@ static int note_kept_if_unknown(struct parts *parts, duckdb_connection connectio
                        &known, err);
     bool is_known = rc == 0 && strcmp(known.p, "0") != 0;
     buf_fini(&known);
-    return rc != 0 || (is_known && !parts->rollups_doubtful) ? rc : note_kept(parts, connection, err);
+    return rc != 0 || (is_known && !parts->rollups_doubtful) ? rc : guess_kept(parts, connection, MADE, err);
 }
 
 static int fill(struct parts *parts, duckdb_connection connection, struct err *err)

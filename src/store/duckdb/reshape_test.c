@@ -28,6 +28,7 @@ static const char other_cubes[] = "UPDATE rolled_made SET definition = 'other cu
                                   "ALTER TABLE rolled_daily ADD COLUMN v_of_another UBIGINT";
 static const char release_before[] = "DROP TABLE IF EXISTS rolled_made; "
                                      "ALTER TABLE rolled_periods DROP COLUMN IF EXISTS kept; "
+                                     "ALTER TABLE rolled_periods DROP COLUMN IF EXISTS guessed; "
                                      "ALTER TABLE rolled_daily DROP COLUMN v_edges";
 
 static struct store *try_open(const char *dir, int *rc, struct err *err)
@@ -385,12 +386,127 @@ static void damage_of_events_is_not_blamed_on_roll_ups(void **state)
     assert_true(blamed > 0);
 }
 
+/* --- while events are missing -------------------------------------------------------------------------- */
+
+enum { PARTS = 3 };
+
+static const struct store_keep first_day_goes = {0, STORE_KIND_EVENTS, FIXTURE_START_US + DAY_US};
+static const struct store_keep both_days_go = {0, STORE_KIND_EVENTS, FIXTURE_START_US + 2 * DAY_US};
+
+static void retain(struct store *store, const struct store_keep *keep)
+{
+    struct store_rewrite how = {.keeps = keep, .keep_count = 1};
+    struct err err = {0};
+    int rc = 0;
+    assert_int_equal(store_close_part(store, NULL), 0);
+    for (uint64_t id = 1; rc == 0; id++)
+        rc = store_rewrite_part(store, id, &how, NULL, NULL, NULL, &err);
+    if (rc != ERR_NOT_FOUND)
+        fail_msg("%s", err_detail(&err));
+}
+
+/* As one part, up to the journal's position `part` or, in a gap, to its end. */
+static void store_third(struct store *store, const struct fixture *fixture, uint64_t part)
+{
+    size_t third = fixture->count / PARTS;
+    struct store_cursor end = {{1, part}, 0};
+    struct err err = {0};
+    if (store_append(store, fixture->events + (part - 1) * third, third, &err) != 0 ||
+        store_commit(store, end, &err) != 0)
+        fail_msg("%s", err_detail(&err));
+}
+
+/* Three parts with events of both days; those of the first day are gone. The file is the release before's. */
+static struct figures make_three(const char *dir, struct fixture *fixture)
+{
+    struct store *store = opened(dir);
+    fixture_init(fixture, 3, 60);
+    for (uint64_t part = 1; part <= PARTS; part++) {
+        store_third(store, fixture, part);
+        assert_int_equal(store_close_part(store, NULL), 0);
+    }
+    roll(store);
+    struct figures before = read_figures(store);
+    retain(store, &first_day_goes);
+    store_close(&store);
+    alter(dir, release_before);
+    return before;
+}
+
+static void lose_part(const char *dir, int part)
+{
+    char ending[32], path[4096];
+    (void)snprintf(ending, sizeof ending, ".%d.g2.duckdb", part);
+    fixture_part(dir, ending, path);
+    assert_true(damage(path, 0, 16384));
+}
+
+/* The loader reads them again, and with them what was gone. */
+static void read_again(struct store *store, const struct fixture *fixture, uint64_t part)
+{
+    struct store_cursor at, until;
+    assert_int_equal(store_cursor(store, &at, NULL), 0);
+    assert_int_equal(at.pos.offset, part - 1);
+    if (store_gap(store, &until))
+        assert_int_equal(until.pos.offset, part);
+    store_third(store, fixture, part);
+    assert_false(store_gap(store, &until));
+    assert_int_equal(store_close_part(store, NULL), 0);
+}
+
+static void retention_waits_for_a_gap(struct store *store)
+{
+    struct store_rewrite how = {.keeps = &both_days_go, .keep_count = 1};
+    struct store_cursor until;
+    if (store_gap(store, &until))
+        assert_int_equal(store_rewrite_part(store, 1, &how, NULL, NULL, NULL, NULL), ERR_BUSY);
+}
+
+/* The second day has its events again, the first one has few of its own: what comes late is counted in the
+ * one and not in the other, from the next start or retention on. */
+static void what_is_only_missing_is_not_kept_for_good(void **state)
+{
+    (void)state;
+    static const struct {
+        int part; /* a gap, or the end of all */
+        bool retained;
+    } cases[] = {{2, false}, {3, false}, {2, true}};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char *dir = fixture_directory();
+        struct fixture fixture;
+        struct figures later = make_three(dir, &fixture);
+        print_message("part %d, %s\n", cases[i].part, cases[i].retained ? "retained" : "opened again");
+        lose_part(dir, cases[i].part);
+        struct store *store = opened(dir);
+        figures_are(store, &later); /* nothing is lost by what is missing, */
+        retention_waits_for_a_gap(store);
+        read_again(store, &fixture, (uint64_t)cases[i].part);
+        store_late(store, FIXTURE_START_US + DAY_US / 2);
+        store_late(store, FIXTURE_START_US + DAY_US + DAY_US / 2);
+        figures_are(store, &later); /* nor by what comes then */
+        later.days[0][1]++;
+        if (cases[i].retained) {
+            retain(store, &both_days_go);
+        } else {
+            store_close(&store);
+            store = opened(dir);
+            figures_are(store, &later);
+        }
+        roll(store);
+        figures_are(store, &later);
+        store_close(&store);
+        fixture_fini(&fixture);
+        fixture_remove(dir);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_kill_leaves_the_old_ones_or_the_new), /* forks come first */
         cmocka_unit_test(without_their_wal_what_has_events_is_rolled_anew),
         cmocka_unit_test(damage_of_events_is_not_blamed_on_roll_ups),
+        cmocka_unit_test(what_is_only_missing_is_not_kept_for_good),
         cmocka_unit_test(what_was_rolled_is_taken_along),
         cmocka_unit_test(what_a_newer_release_wrote_is_left_alone),
         cmocka_unit_test(without_room_nothing_is_dropped),

@@ -308,7 +308,7 @@ int roll_sql_note(const struct roll *roll, unsigned cubes, unsigned busy_cubes, 
     put(&w,
         "INSERT INTO %srolled_periods SELECT %s, p.tenant, p.start, p.events, CASE WHEN p.events >= %d THEN "
         "%u ELSE %u "
-        "END, coalesce(r.rests, 0), p.events >= %d, false FROM ",
+        "END, coalesce(r.rests, 0), p.events >= %d, false, false FROM ",
         ROLLED_IN, roll->daily ? "true" : "false", ROLL_BUSY_EVENTS, cubes | busy_cubes, cubes,
         ROLL_BUSY_EVENTS);
     add_periods(&w);

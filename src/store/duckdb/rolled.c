@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "store/duckdb/fault.h"
+#include "store/duckdb/guess.h"
 #include "store/duckdb/reshape.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ static const char *columns_of(size_t table)
         "daily BOOLEAN NOT NULL, tenant UINTEGER NOT NULL, start TIMESTAMP NOT NULL, events UBIGINT NOT "
         "NULL, "
         "cubes UINTEGER NOT NULL, rests UINTEGER NOT NULL, sketched BOOLEAN NOT NULL, "
-        "kept BOOLEAN NOT NULL DEFAULT false",
+        "kept BOOLEAN NOT NULL DEFAULT false, guessed BOOLEAN NOT NULL DEFAULT false",
         cube_columns, cube_columns,
         "daily BOOLEAN NOT NULL, tenant UINTEGER NOT NULL, start TIMESTAMP NOT NULL, cube UTINYINT NOT NULL, "
         "text VARCHAR, measure VARCHAR NOT NULL, registers USMALLINT[] NOT NULL"};
@@ -223,7 +224,7 @@ void rolled_path(const struct parts *parts, char out[PATH_MAX])
     (void)snprintf(out, PATH_MAX, "%s/" STORE_ROLLUPS_FILE, parts->instance->dir);
 }
 
-int rolled_attach(struct parts *parts, duckdb_connection connection, struct err *err)
+static int attach_shaped(struct parts *parts, duckdb_connection connection, struct err *err)
 {
     char path[PATH_MAX], unfinished[PATH_MAX + 8];
     enum form form = FORM_NEW;
@@ -250,6 +251,17 @@ int rolled_attach(struct parts *parts, duckdb_connection connection, struct err 
         "%s can't be brought to this release's definition (%.200s): run the release that wrote it, or "
         "move it away (what is rolled anew has only the events that are left)",
         path, why.detail);
+}
+
+int rolled_attach(struct parts *parts, duckdb_connection connection, struct err *err)
+{
+    struct err why = {0};
+    int rc = attach_shaped(parts, connection, err);
+    if (rc == 0 && guess_again(parts, connection, &why) != 0) /* no start fails for that */
+        log_warning("store: roll-ups of periods whose events were missing stay as they are until the next "
+                    "start (%s)",
+                    err_detail(&why));
+    return rc;
 }
 
 void rolled_checkpoint(duckdb_connection connection)

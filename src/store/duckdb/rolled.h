@@ -8,9 +8,11 @@
  *   unrolled         marks: the periods (an hour or a day of one tenant) of which the roll-ups don't tell the
  *                    truth, or that have none yet; written before the rows that make it so (marks.h)
  *   rolled_periods   the periods that were rolled: how many events they had, which cubes they have, of which
- * of these there was more than is kept, and whether retention has taken their events (kept.h) rolled_hourly,
- * rolled_daily the cubes (rollup.h): each value's figures; behind the largest values all others together,
- *                    with an empty text, or the number 0, for a value
+ *                    of these there was more than is kept, whether retention has taken their events (kept.h),
+ *                    and whether that is only a guess (guess.h)
+ *   rolled_hourly, rolled_daily
+ *                    the cubes (rollup.h): each value's figures; behind the largest values all others
+ *                    together, with an empty text, or the number 0, for a value
  *   rolled_sketches  HyperLogLog registers (sketch.h) of what counts different values
  *
  * A period that is in neither of unrolled and rolled_periods has no events.
@@ -28,9 +30,10 @@
 enum { ROLLED_VERSION = 2 }; /* raise it when a table's columns change their meaning */
 
 /* Attaches the file. A new one gets its tables, and marks for all that the parts have; one of an older
- * release or another definition is brought to this one's (reshape.h). ERR_MORE: it was damaged and is set
- * aside: open everything again. ERR_DENIED, ERR_FULL, ERR_LIMIT, ERR_BUSY, ERR_IO, ERR_VERSION (of a newer
- * release), ERR_CORRUPT (it can't be brought to this definition): it is as it was. */
+ * release or another definition is brought to this one's (reshape.h); what was guessed is looked at again
+ * (guess.h). ERR_MORE: it was damaged and is set aside: open everything again. ERR_DENIED, ERR_FULL,
+ * ERR_LIMIT, ERR_BUSY, ERR_IO, ERR_VERSION (of a newer release), ERR_CORRUPT (it can't be brought to this
+ * definition): it is as it was. */
 MUST_CHECK int rolled_attach(struct parts *parts, duckdb_connection connection, struct err *err);
 /* Its tables, empty but for rolled_made, in a new file that is attached under that name. */
 MUST_CHECK int rolled_create(duckdb_connection connection, const char *catalog, struct err *err);

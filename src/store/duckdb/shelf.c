@@ -186,8 +186,10 @@ static int attach_part(struct parts *parts, const struct store_part *file, struc
         *out = part;
         return 0;
     }
-    if (put_aside(part->path, rc, err))
+    if (put_aside(part->path, rc, err)) {
+        parts->rows_lost = true;
         rc = ERR_MORE;
+    }
     free(part);
     return rc;
 }
@@ -256,7 +258,10 @@ static int take_over(struct parts *parts, bool others, struct err *err)
         rc = rename_old(parts, old, &info, err);
     if (rc == 0)
         log_info("store: %s was taken over from an older release", old);
-    return put_aside(old, rc, err) ? ERR_MORE : rc;
+    if (!put_aside(old, rc, err))
+        return rc;
+    parts->rows_lost = true;
+    return ERR_MORE;
 }
 
 static int open_all(struct parts *parts, struct found *found, struct err *err)

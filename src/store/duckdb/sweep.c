@@ -194,8 +194,10 @@ static const char *const copies[] = {
     "CHECKPOINT " MADE,
 };
 
-static int copy_with(const struct sweeping *s, duckdb_connection connection)
+/* Behind note_peopled no part is asked any more, and a checkpoint of one needn't wait for the copy. */
+static int copy_with(const struct sweeping *s, struct pool_slot *slot)
 {
+    duckdb_connection connection = slot->connection;
     int rc = part_attach(s->temporary, MADE, false, connection, s->lost, s->err);
     if (rc == 0)
         rc = rolled_create(connection, MADE, s->err);
@@ -203,6 +205,8 @@ static int copy_with(const struct sweeping *s, duckdb_connection connection)
         rc = note_erasures(s, connection);
     if (rc == 0)
         rc = note_peopled(s, connection);
+    if (rc == 0)
+        pool_set_aside(s->roller->pool, slot);
     if (rc == 0)
         rc = run(s, connection, choose_stays);
     for (size_t i = 0; rc == 0 && i < sizeof copies / sizeof *copies; i++)
@@ -230,7 +234,7 @@ static int copy(const struct sweeping *s, bool *any)
     if (rc == 0 && *any)
         rc = rolled_check_room(s->parts, s->err);
     if (rc == 0 && *any)
-        rc = copy_with(s, slot->connection);
+        rc = copy_with(s, slot);
     pool_end(pool, slot);
     if (rc != 0)
         duckdb_disconnect(&slot->connection); /* with what it began */
