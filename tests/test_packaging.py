@@ -152,6 +152,8 @@ def test_the_programs_live_with_their_filter_of_system_calls(place, started, ins
     with harness.PolicyClient(proxy.port) as client:
         client.ask(harness.request(instance="confined.1"))
     harness.wait_until(lambda: hub.total("requests") == 1, "the event in the store")
+    tasks = pathlib.Path(f"/proc/{hub.pid}/task").glob("*/stat")
+    assert any(int(stat.read_text().rsplit(")", 1)[1].split()[16]) >= 10 for stat in tasks), "questions give way"
     assert proxy.stop() == 0 and hub.stop() == 0
 
 

@@ -27,6 +27,9 @@ enum {
     DESCRIPTORS_BESIDES = 512,
 };
 
+static const char status_open[] = "ready";
+static const char status_shut[] = "receives, but the store can't be opened: see the log";
+
 struct hub {
     const struct config *config;
     const struct hub_config *settings; /* of the start: what a reload doesn't change */
@@ -199,17 +202,19 @@ static int use_store(void *arg, struct store *store, struct err *err)
     if (hub->web != NULL)
         web_set_store(hub->web, store);
     log_info("store: %s open in %s", hub->settings->store, hub->paths.store);
+    if (hub->ready)
+        notify_status(status_open);
     return 0;
 }
 
 /* The first try to open the store is over: "ready" means answers. */
-static void become_ready(void *arg)
+static void become_ready(void *arg, bool open)
 {
     struct hub *hub = arg;
     hub->ready = true;
     log_info("hub: ready [version=%s wire=%s key=%s data=%s]", VERSION, hub->settings->server_address,
              hub->public_key, hub->paths.data);
-    notify_ready("ready");
+    notify_ready(open ? status_open : status_shut);
 }
 
 static int prepare_opening(struct hub *hub, struct err *err)
@@ -257,7 +262,7 @@ static void on_reload(void *arg)
     web_reload(hub->web);
     log_info("hub: reloaded");
     if (hub->ready)
-        notify_ready("reloaded");
+        notify_ready(atomic_load(&hub->store) != NULL ? status_open : status_shut);
 }
 
 static bool has_web(const struct hub_config *settings)

@@ -62,11 +62,13 @@ static int mend(void *arg, struct store *store, struct err *err)
 }
 
 /* With no events coming in nobody else would notice. When it fails, the next one or the next event tries
- * again.
+ * again. While the loader fills a gap it doesn't rest, and notices by itself.
  */
-static int64_t mend_now(struct loader *loader)
+static int64_t mend_now(struct store *store, struct loader *loader)
 {
-    (void)!loader_at_rest(loader, mend, NULL, NULL);
+    struct store_cursor until;
+    if (!store_gap(store, &until))
+        (void)!loader_at_rest(loader, mend, NULL, NULL);
     return clock_monotonic_us();
 }
 
@@ -83,11 +85,11 @@ int job_patiently(struct job *job,
     while ((rc = fn(arg, store, job->cancelled, err)) == ERR_BUSY && job_check(job, NULL) == 0 &&
            clock_monotonic_us() < until_us) {
         if (clock_monotonic_us() - mended_us >= MEND_US)
-            mended_us = mend_now(loader);
+            mended_us = mend_now(store, loader);
         (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000}, NULL);
     }
     if (rc != 0) /* a full disk may have cost all that is open */
-        (void)mend_now(loader);
+        (void)mend_now(store, loader);
     return rc == ERR_BUSY && job_check(job, NULL) != 0 ? job_check(job, err) : rc;
 }
 

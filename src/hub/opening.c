@@ -5,6 +5,8 @@
 #include "opening.h"
 
 #include "base/log.h"
+#include "base/nice.h"
+#include "loop/notify.h"
 #include "loop/ticker.h"
 
 #include <pthread.h>
@@ -12,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 3000, SLOW_MS = 5000 };
+enum { RETRY_MS = 3000, SLOW_MS = 5000, STILL_SLOW_MS = 60 * 1000 };
 
 struct opening {
     struct opening_options options;
@@ -37,6 +39,7 @@ static struct opening *opening_of(uv_work_t *work)
 static void open_store(uv_work_t *work)
 {
     struct opening *o = opening_of(work);
+    nice_lower(NICE_BACKGROUND); /* it may roll up for long, and DuckDB's threads are as low */
     if (o->worker_has_it)
         o->err.code = store_open(&o->store, &o->options.store, &o->err);
     o->worker_has_it = false;
@@ -73,7 +76,7 @@ static void take(struct opening *o)
     else
         ticker_set(o->ticker, RETRY_MS, 0);
     if (!o->settled)
-        o->options.settled(o->options.arg);
+        o->options.settled(o->options.arg, rc == 0);
     o->settled = true;
 }
 
@@ -90,7 +93,10 @@ void opening_begin(struct opening *o)
     o->err = (struct err){0};
     o->worker_has_it = true;
     o->working = uv_queue_work(o->loop, &o->work, open_store, worked) == 0;
-    ticker_set(o->ticker, o->working ? SLOW_MS : RETRY_MS, 0);
+    if (o->working)
+        ticker_set(o->ticker, SLOW_MS, STILL_SLOW_MS);
+    else
+        ticker_set(o->ticker, RETRY_MS, 0);
 }
 
 static void on_tick(void *arg)
@@ -98,9 +104,11 @@ static void on_tick(void *arg)
     struct opening *o = arg;
     if (!o->working)
         opening_begin(o);
-    else if (!o->settled)
+    else if (!o->settled) {
+        notify_more_time(3 * STILL_SLOW_MS / 1000);
         log_info("store: it takes its time to open, as after an upgrade; what edges send is kept in the "
                  "journal");
+    }
 }
 
 int opening_create(struct opening **out, uv_loop_t *loop, const struct opening_options *options,

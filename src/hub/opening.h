@@ -17,7 +17,7 @@ struct opening_options {
     struct store_options store;
     /* Takes the store. An error: it is closed, and opened again later. */
     int (*opened)(void *arg, struct store *store, struct err *err);
-    void (*settled)(void *arg); /* once: the first try is over, one way or the other */
+    void (*settled)(void *arg, bool open); /* once: the first try is over, one way or the other */
     void *arg;
 };
 

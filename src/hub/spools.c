@@ -5,6 +5,7 @@
 #include "hub/spools.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "journal/scrub.h"
 
 #include <dirent.h>
@@ -28,6 +29,13 @@ struct forgetting {
 static int check(const struct forgetting *f)
 {
     return atomic_load(f->cancelled) ? err_set(f->err, ERR_CANCELLED, "the job was cancelled") : 0;
+}
+
+/* The rest goes on: a job that begins anew for it would close a part of the store each time. */
+static void pass(struct forgetting *f, const char *path, const char *why)
+{
+    f->waiting++;
+    log_warning("erasure: the spool in %s is left as it is: %s; then erase again", path, why);
 }
 
 /* --- one journal --------------------------------------------------------------------------------------- */
@@ -124,10 +132,10 @@ static int forget_open(struct forgetting *f)
     }
     for (size_t i = 0; rc == 0 && i < f->open_count; i++) {
         uint64_t before = spool_sealed_before(f->open[i].spool);
-        rc = before == 0
-                 ? err_set(f->err, ERR_UNAVAILABLE, "the disk of the spool in %s hangs; look at it",
-                           f->open[i].dir)
-                 : overwrite_acked(f, spool_journal(f->open[i].spool), last_name(f->open[i].dir), before);
+        if (before == 0)
+            pass(f, f->open[i].dir, "its disk can't be written to; look at it");
+        else
+            rc = overwrite_acked(f, spool_journal(f->open[i].spool), last_name(f->open[i].dir), before);
     }
     return rc;
 }
@@ -140,8 +148,10 @@ static int forget_shut(struct forgetting *f, const char *path, const char *name)
     struct journal *journal = NULL;
     bool worked = true;
     int rc = journal_open(&journal, &options, f->err);
-    if (rc == ERR_BUSY)
-        return err_set(f->err, ERR_UNAVAILABLE, "%s is just being opened", path);
+    if (rc == ERR_BUSY) {
+        pass(f, path, "it is just being opened");
+        return 0;
+    }
     while (rc == 0 && worked && (rc = check(f)) == 0)
         rc = journal_maintain(journal, clock_real_us(), 0, &worked, f->err);
     if (rc == 0)

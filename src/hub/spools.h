@@ -14,9 +14,9 @@
 #include <stdatomic.h>
 
 /* dir: of all inlets, which need not be there; direct: who has some of them open (NULL: nobody). *waiting:
- * how many hold requests that the hub has yet to take. Takes some seconds; any thread but direct's, before
- * direct_stop. ERR_CANCELLED; ERR_UNAVAILABLE: a spool is just being opened, or its disk hangs: try again;
- * errors of journal_open and journal_scrub. */
+ * how many hold requests that the hub has yet to take, or were left as they are, because they are just being
+ * opened or their disk hangs (the log says so). Takes some seconds; any thread but direct's, before
+ * direct_stop. ERR_CANCELLED, errors of journal_open and journal_scrub. */
 MUST_CHECK int spools_forget(const char *dir, struct direct *direct, struct account *account,
                              const atomic_bool *cancelled, uint64_t *waiting, struct err *err);
 

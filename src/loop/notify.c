@@ -48,6 +48,13 @@ void notify_status(const char *status)
     tell(text);
 }
 
+void notify_more_time(unsigned s)
+{
+    char text[64];
+    (void)snprintf(text, sizeof text, "EXTEND_TIMEOUT_USEC=%llu", s * 1000000ULL);
+    tell(text);
+}
+
 void notify_reloading(void)
 {
     char text[64];

@@ -12,6 +12,7 @@
 
 void notify_ready(const char *status);  /* status: one line for `systemctl status` */
 void notify_status(const char *status); /* likewise, before ready */
+void notify_more_time(unsigned s);      /* before ready: it comes within s seconds, or this is said again */
 void notify_reloading(void);            /* notify_ready ends it */
 void notify_stopping(void);
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 enum { ROUNDS = 4 };
-#define TAKE_US (60 * US_PER_SECOND)
+#define TAKE_US (600 * US_PER_SECOND)
 
 struct keeping {
     struct roller *roller;
@@ -112,7 +112,9 @@ static int try_to_note(const struct keeping *k, int64_t *marked)
     int rc = pool_take(pool, 0, TAKE_US, NULL, &slot, k->err);
     if (rc != 0)
         goto release;
+    pool_begin(pool, slot);
     rc = guess_again(k->roller->roll.parts, slot->connection, k->err);
+    pool_end(pool, slot);
     if (rc == 0)
         rc = note_moments(k, slot->connection);
     if (rc == 0) {

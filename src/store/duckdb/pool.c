@@ -160,13 +160,16 @@ static void leave_line(struct pool *pool, struct pool_waiter *waiter)
     signal_change(pool); /* who stood behind may be next */
 }
 
-/* Of one tenant no more wait than could run at once beside what it has: each holds a thread. */
+/* Of one tenant no more wait than could run at once beside what it has: each holds a thread. While nothing
+ * runs at all, no more of all of them than could run. */
 static bool is_crowded(const struct pool *pool, uint32_t tenant)
 {
-    uint32_t waiting = 0, most = pool->slots_count > most_of(pool) ? pool->slots_count - most_of(pool) : 1;
-    for (const struct pool_waiter *waiter = pool->waiters; waiter != NULL; waiter = waiter->next)
-        waiting += waiter->tenant == tenant;
-    return tenant != 0 && !may_run(pool, tenant) && waiting >= most;
+    uint32_t own = 0, all = 0;
+    uint32_t most = pool->slots_count > most_of(pool) ? pool->slots_count - most_of(pool) : 1;
+    for (const struct pool_waiter *waiter = pool->waiters; waiter != NULL; waiter = waiter->next, all++)
+        own += waiter->tenant == tenant;
+    return (pool->paused > 0 && all >= pool->slots_count) ||
+           (tenant != 0 && own >= most && (pool->paused > 0 || !may_run(pool, tenant)));
 }
 
 static int refuse(const struct pool *pool, uint32_t tenant, const atomic_bool *wish, struct err *err)
@@ -186,8 +189,8 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Waits for a slot; NULL: none. While the store is busy with itself nobody stands in another's way, and
- * patience lasts longer. */
+/* Waits for a slot; NULL: none. A checkpoint ends, so patience lasts longer; files that are opened again may
+ * not open for long. */
 static struct pool_slot *await_slot(struct pool *pool, uint32_t tenant, const atomic_bool *wish,
                                     int64_t now_us, int64_t timeout_us)
 {
@@ -200,7 +203,7 @@ static struct pool_slot *await_slot(struct pool *pool, uint32_t tenant, const at
     stand_in_line(pool, &waiter);
     while ((slot = slot_for(pool, &waiter)) == NULL && !is_wished(wish)) {
         now_us = clock_monotonic_us();
-        if (pool->paused > 0)
+        if (pool->paused > 0 && !pool->reopening)
             until_us = least(now_us + POOL_WAIT_US, last_us);
         if (now_us >= until_us)
             break;
@@ -341,6 +344,7 @@ static void keep_out(struct pool *pool, bool cancel)
 {
     (void)pthread_mutex_lock(&pool->mutex);
     pool->paused++;
+    pool->reopening = pool->reopening || cancel;
     if (cancel)
         cancel_all(pool);
     while (pool->busy_count > (cancel ? 0 : pool->aside_count))
@@ -363,6 +367,7 @@ void pool_resume(struct pool *pool)
 {
     (void)pthread_mutex_lock(&pool->mutex);
     pool->paused--;
+    pool->reopening = pool->reopening && pool->paused > 0;
     signal_change(pool);
     (void)pthread_mutex_unlock(&pool->mutex);
 }

@@ -18,7 +18,7 @@
 enum { POOL_SLOTS = 64 }; /* and one more slot, of the roller */
 #define POOL_RUSH_US  (10 * US_PER_SECOND)
 #define POOL_WAIT_US  (2 * US_PER_SECOND)  /* for a free connection, then ERR_BUSY */
-#define POOL_PAUSE_US (10 * US_PER_SECOND) /* the same, while the pool is paused or drained */
+#define POOL_PAUSE_US (10 * US_PER_SECOND) /* the same, while the pool is drained */
 
 struct pool_slot {
     duckdb_connection connection; /* made at first use */
@@ -42,6 +42,7 @@ struct pool {
     pthread_t watchdog;
     bool started, stopping;
     unsigned paused;      /* by so many */
+    bool reopening;       /* by one that doesn't only drain it */
     uint32_t slots_count; /* of questions */
     uint32_t busy_count, per_tenant;
     uint32_t aside_count;        /* of the busy ones */

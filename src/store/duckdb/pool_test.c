@@ -6,6 +6,7 @@
 
 #include "base/nice.h"
 #include "base/test.h"
+#include "store/duckdb/run.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -83,6 +84,7 @@ static void with_a_backlog_each_tenant_has_one(void **state)
 
 struct patient {
     struct world *w;
+    uint32_t tenant;
     atomic_bool done;
     int rc;
 };
@@ -91,7 +93,7 @@ static void *take_patiently(void *arg)
 {
     struct patient *patient = arg;
     struct pool_slot *slot;
-    patient->rc = pool_take(&patient->w->pool, 7, 600 * US_PER_SECOND, NULL, &slot, NULL);
+    patient->rc = pool_take(&patient->w->pool, patient->tenant, 600 * US_PER_SECOND, NULL, &slot, NULL);
     atomic_store(&patient->done, true);
     if (patient->rc == 0)
         pool_give(&patient->w->pool, slot);
@@ -102,7 +104,7 @@ static void *take_patiently(void *arg)
 static void a_question_waits_while_the_store_is_busy_with_itself(void **state)
 {
     struct world *w = *state;
-    struct patient patient = {.w = w};
+    struct patient patient = {.w = w, .tenant = 7};
     pthread_t thread;
     pool_drain(&w->pool);
     assert_int_equal(pthread_create(&thread, NULL, take_patiently, &patient), 0);
@@ -112,6 +114,59 @@ static void a_question_waits_while_the_store_is_busy_with_itself(void **state)
     (void)pthread_join(thread, NULL);
     assert_false(gave_up);
     assert_int_equal(patient.rc, 0);
+}
+
+static size_t count_waiting(struct pool *pool)
+{
+    size_t count = 0;
+    (void)pthread_mutex_lock(&pool->mutex);
+    for (const struct pool_waiter *waiter = pool->waiters; waiter != NULL; waiter = waiter->next)
+        count++;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return count;
+}
+
+/* Whoever waits holds a thread: while nothing runs no more wait than could run, whosever they are. */
+static void few_wait_while_the_store_is_busy_with_itself(void **state)
+{
+    struct world *w = *state;
+    struct patient patients[4] = {{.w = w}, {.w = w}, {.w = w}, {.w = w}};
+    pthread_t threads[4];
+    struct pool_slot *none;
+    pool_drain(&w->pool);
+    for (size_t i = 0; i < 4; i++) {
+        patients[i].tenant = i < 1 ? 7 : 0;
+        assert_int_equal(pthread_create(&threads[i], NULL, take_patiently, &patients[i]), 0);
+        for (int64_t until_us = clock_monotonic_us() + LONG_US; count_waiting(&w->pool) < i + 1;
+             (void)usleep(1000))
+            assert_true(clock_monotonic_us() < until_us);
+    }
+    assert_int_equal(pool_take(&w->pool, 8, LONG_US, NULL, &none, NULL), ERR_BUSY);
+    bool any = false;
+    for (size_t i = 0; i < 4; i++)
+        any = any || atomic_load(&patients[i].done);
+    pool_resume(&w->pool);
+    for (size_t i = 0; i < 4; i++)
+        (void)pthread_join(threads[i], NULL);
+    assert_false(any); /* they were there first, and wait on */
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(patients[i].rc, 0);
+}
+
+static void what_fails_says_why(void **state)
+{
+    struct world *w = *state;
+    struct statement statement;
+    struct pool_slot *slot;
+    struct err err = {0};
+    assert_int_equal(pool_take(&w->pool, 7, LONG_US, NULL, &slot, NULL), 0);
+    statement_init(&statement);
+    assert_int_equal(buf_addf(&statement.sql, "SELECT error('its own ' || i) FROM range(9, 10) t(i)"), 0);
+    assert_int_equal(statement_end(&statement), 0);
+    assert_int_equal(run_alone(slot->connection, &statement, &err), ERR_ENGINE);
+    assert_non_null(strstr(err.detail, "its own 9"));
+    statement_fini(&statement);
+    pool_give(&w->pool, slot);
 }
 
 static int nice_of(const char *task)
@@ -227,6 +282,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(with_a_backlog_each_tenant_has_one, open_world, close_world),
         cmocka_unit_test_setup_teardown(a_question_waits_while_the_store_is_busy_with_itself, open_world,
                                         close_world),
+        cmocka_unit_test_setup_teardown(few_wait_while_the_store_is_busy_with_itself, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(what_fails_says_why, open_world, close_world),
         cmocka_unit_test_setup_teardown(what_is_aside_goes_on_when_the_pool_is_drained, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(what_is_aside_is_cancelled_when_the_pool_pauses, open_world,

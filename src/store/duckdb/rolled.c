@@ -258,8 +258,8 @@ int rolled_attach(struct parts *parts, duckdb_connection connection, struct err 
     struct err why = {0};
     int rc = attach_shaped(parts, connection, err);
     if (rc == 0 && guess_again(parts, connection, &why) != 0) /* no start fails for that */
-        log_warning("store: roll-ups of periods whose events were missing stay as they are until the next "
-                    "start (%s)",
+        log_warning("store: roll-ups of periods whose events were missing stay as they are until retention "
+                    "or the next start looks again (%s)",
                     err_detail(&why));
     return rc;
 }

@@ -37,19 +37,23 @@ static duckdb_state bind_one(duckdb_prepared_statement prepared, idx_t i, const 
 
 /* duckdb_execute_prepared spins while the last tasks of a question are with other threads, and takes the
  * processor from them that way. */
-static duckdb_state execute(duckdb_prepared_statement prepared, duckdb_result *result)
+static int execute(duckdb_prepared_statement prepared, duckdb_result *result, struct err *err)
 {
     duckdb_pending_result pending = NULL;
     duckdb_pending_state state = DUCKDB_PENDING_ERROR;
+    int rc = 0;
     if (duckdb_pending_prepared(prepared, &pending) == DuckDBSuccess)
         do {
             state = duckdb_pending_execute_task(pending);
             if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)
                 (void)nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN_NS}, NULL);
         } while (state == DUCKDB_PENDING_RESULT_NOT_READY || state == DUCKDB_PENDING_NO_TASKS_AVAILABLE);
-    duckdb_state done = duckdb_execute_pending(pending, result); /* of one that failed: why */
+    if (state == DUCKDB_PENDING_ERROR) /* it has a text, but no type: the words tell (fault.c) */
+        rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb question", duckdb_pending_error(pending));
+    else if (duckdb_execute_pending(pending, result) != DuckDBSuccess)
+        rc = fault_set(err, duckdb_result_error_type(result), "duckdb question", duckdb_result_error(result));
     duckdb_destroy_pending(&pending);
-    return done;
+    return rc;
 }
 
 int run(duckdb_connection connection, const struct statement *statement, duckdb_result *result,
@@ -62,8 +66,8 @@ int run(duckdb_connection connection, const struct statement *statement, duckdb_
     for (size_t i = 0; rc == 0 && i < statement->param_count; i++)
         if (bind_one(prepared, i + 1, &statement->params[i]) != DuckDBSuccess)
             rc = fault_set(err, DUCKDB_ERROR_INVALID, "duckdb question", duckdb_prepare_error(prepared));
-    if (rc == 0 && execute(prepared, result) != DuckDBSuccess)
-        rc = fault_set(err, duckdb_result_error_type(result), "duckdb question", duckdb_result_error(result));
+    if (rc == 0)
+        rc = execute(prepared, result, err);
     duckdb_destroy_prepare(&prepared);
     return rc;
 }
