@@ -6,8 +6,6 @@
 #include "store/sweeper.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -301,72 +299,6 @@ static void what_a_sweep_leaves_is_noted_again(void **state)
     assert_int_equal(sweeper_first_day(place, 2, ""), old[2]);
 }
 
-struct retaining {
-    struct place *place;
-    atomic_bool cancelled, done;
-    int answers[2];
-    struct err errs[2];
-};
-
-/* Once for each of the two parts. */
-static void *retain_both(void *arg)
-{
-    struct retaining *r = arg;
-    for (size_t i = 0; i < ARRAY_LENGTH(r->answers); i++)
-        r->answers[i] =
-            store_rewrite_part(r->place->store, i + 1, &retention, &r->cancelled, NULL, NULL, &r->errs[i]);
-    atomic_store(&r->done, true);
-    return NULL;
-}
-
-enum { DELIVERING = 1000, EDGES = 4 };
-
-/* The n-th: of a day that is rolled, and of one of which nothing was there. */
-static void deliver_late(struct place *place, const struct fixture *from, uint32_t n)
-{
-    store_late(place, from, 1, late_us[1], "late@many.test");
-    store_late(place, from, DELIVERING + n % EDGES, late_us[1], "late@many.test");
-    (void)usleep(20 * 1000); /* the loader reads on */
-}
-
-/* There is always something that has yet to be rolled. */
-static void retention_ends_while_late_events_come_in(void **state)
-{
-    enum { BEFORE = EDGES, LEAST = 50 };
-    struct place *place = *state;
-    struct retaining r = {.place = place};
-    struct fixture own;
-    pthread_t thread;
-    uint32_t count = 0;
-    sweeper_fill(place, &own);
-    sweeper_roll(place);
-    uint64_t first = sweeper_first_day(place, 1, "");
-    int64_t until_us = clock_monotonic_us() + 300 * US_PER_SECOND;
-    while (count < BEFORE)
-        deliver_late(place, &own, count++);
-    assert_int_equal(pthread_create(&thread, NULL, retain_both, &r), 0);
-    while (!atomic_load(&r.done) || count < LEAST) {
-        deliver_late(place, &own, count++);
-        if (clock_monotonic_us() > until_us)
-            atomic_store(&r.cancelled, true);
-    }
-    (void)pthread_join(thread, NULL);
-    print_message("it answered %s and %s while %u came late\n", err_name(r.answers[0]),
-                  err_name(r.answers[1]), (unsigned)count);
-    for (size_t i = 0; i < ARRAY_LENGTH(r.answers); i++)
-        if (r.answers[i] != 0 && r.answers[i] != ERR_BUSY)
-            fail_msg("%s", err_detail(&r.errs[i]));
-    assert_int_equal(store_close_part(place->store, NULL), 0);
-    sweeper_rewrite(place, &retention); /* and once there is a moment in between, it is done */
-    uint64_t then = sweeper_first_day(place, 1, "");
-    assert_true(then >= first && then <= first + count);
-    for (uint32_t i = 0; i < EDGES; i++) {
-        assert_int_equal(exact_requests_of_first_day(place, DELIVERING + i), 0);
-        assert_true(sweeper_first_day(place, DELIVERING + i, "") > 0);
-    }
-    fixture_fini(&own);
-}
-
 /* --- copies -------------------------------------------------------------------------------------------- */
 
 static int link_file(void *arg, const char *path, struct err *err)
@@ -468,7 +400,6 @@ int main(void)
         PLACE_TEST(approximations_of_kept_days_are_told),
         PLACE_TEST(parts_of_one_retention_are_noted_once),
         PLACE_TEST(what_a_sweep_leaves_is_noted_again),
-        PLACE_TEST(retention_ends_while_late_events_come_in),
         PLACE_TEST(a_copy_of_roll_ups_agrees_with_one_of_events),
         PLACE_TEST(a_refused_copy_leaves_nothing),
     };
