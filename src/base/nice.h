@@ -5,10 +5,10 @@
 #ifndef BASE_NICE_H
 #define BASE_NICE_H
 
-/* CARRY: what takes events from the spool to the hub, after answers and before questions. BACKGROUND: all
- * that runs beside the loader, questions and jobs alike, because who holds a lock that the loader needs must
- * not wait long; on a processor that is busy with mail it still gets a tenth. */
-enum { NICE_CARRY = 5, NICE_BACKGROUND = 10 };
+/* One value for all that can wait: what takes events from the spool to the hub, and what runs beside the
+ * loader, questions and jobs alike. Lower ones would starve those that others of them, or the loader, wait
+ * for; on a processor that is busy with mail it still gets a tenth. */
+enum { NICE_BACKGROUND = 10 };
 
 /* Lowers the calling thread's priority to that, for good: a thread without privileges can't take back what it
  * gave up. Threads that it starts inherit it. Refused or not, the work goes on. */

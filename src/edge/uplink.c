@@ -310,7 +310,7 @@ static void say_goodbye(struct uplink *u)
 static void *run(void *arg)
 {
     struct uplink *u = arg;
-    nice_lower(NICE_CARRY); /* compressing must not take the processor from the answers */
+    nice_lower(NICE_BACKGROUND); /* compressing must not take the processor from the answers */
     int64_t now_us = clock_monotonic_us();
     while (!finished(u, now_us)) {
         step(u, now_us);
